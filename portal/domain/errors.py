@@ -1,0 +1,43 @@
+"""What a verb may raise. Each has the sentence that the person reads; `web/errors` and the forms show it."""
+
+from __future__ import annotations
+
+
+class DomainError(Exception):
+    """A verb refused. `str()` is a plain sentence, fit for a page."""
+
+
+class StaleRecord(DomainError):
+    """The record was saved by somebody else, or in another tab, since the form was opened."""
+
+
+class LinkUsedUp(DomainError):
+    """A mailed link that was used, has ended, or was followed by a newer one (410)."""
+
+
+class PasswordRefused(DomainError):
+    """A new password that is too short, too common or too easy to guess."""
+
+
+class AlreadyOpen(DomainError):
+    """A kind of request of which one may be open, and one is. `reference` names it."""
+
+    def __init__(self, reference: str) -> None:
+        super().__init__(f"You already have an open request of this kind: {reference}.")
+        self.reference = reference
+
+
+class CannotWithdraw(DomainError):
+    """A request that is closed cannot be withdrawn."""
+
+
+class UnknownChoice(DomainError):
+    """A choice or an answer that is not in the catalogue."""
+
+
+class NothingToUndo(DomainError):
+    """There is nothing to take back, or its time is over."""
+
+
+class ImportRefused(DomainError):
+    """A whole file was refused: nothing was changed."""

@@ -1,0 +1,102 @@
+"""Leaf: the Flask extensions, unbound. They import nothing of ours; `create_app` binds them."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+from flask import current_app, has_request_context, request
+from flask_limiter import Limiter
+from flask_login import LoginManager
+from flask_migrate import Migrate
+from flask_sqlalchemy import SQLAlchemy
+from flask_wtf import CSRFProtect
+from sqlalchemy import Connection, MetaData, event
+from sqlalchemy.orm import DeclarativeBase
+
+if TYPE_CHECKING:
+    from config import Config
+
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+
+
+class Base(DeclarativeBase):
+    """Every model's base. Constraints have names, so that migrations can speak of them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(column_0_N_label)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+db = SQLAlchemy(model_class=Base)
+migrate = Migrate(compare_type=True, render_as_batch=True)
+login_manager = LoginManager()
+csrf = CSRFProtect()
+
+
+def _no_default_key() -> str:
+    raise RuntimeError("every limit names what it counts")
+
+
+limiter = Limiter(key_func=_no_default_key, storage_uri="database://", headers_enabled=False)
+
+
+def settings() -> Config:
+    """The settings of the running portal."""
+    config: Config = current_app.extensions["portal.config"]
+    return config
+
+
+# Transactions ---------------------------------------------------------------------------------------------
+
+_writing: ContextVar[bool] = ContextVar("writing", default=False)
+
+
+@contextmanager
+def transaction() -> Iterator[None]:
+    """A short transaction of its own that commits at its end, or changes nothing.
+
+    Commands and the worker write in it. A web request may use it for what must outlive a refusal or happens on
+    a GET, before its own transaction begins or after it has ended; beside it, it refuses.
+    """
+    if db.session().in_transaction():
+        raise RuntimeError("a transaction of its own cannot stand beside one that is under way")
+    token = _writing.set(True)
+    try:
+        yield
+        db.session.commit()
+    except BaseException:
+        db.session.rollback()
+        raise
+    finally:
+        _writing.reset(token)
+
+
+def prepare_engine(engine: Any) -> None:
+    """SQLite as one durable database for several processes (WAL, full sync, foreign keys, explicit BEGIN).
+
+    A GET begins deferred and never waits for a writer. Everything else begins IMMEDIATE: two writers queue
+    up for at most five seconds instead of failing half-way.
+    """
+    if engine.dialect.name != "sqlite":
+        return
+
+    @event.listens_for(engine, "connect")
+    def connect(connection: sqlite3.Connection, _record: Any) -> None:
+        connection.isolation_level = None
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        reading = has_request_context() and request.method in SAFE_METHODS and not _writing.get()
+        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")

@@ -1,0 +1,58 @@
+"""Room of what we hold: every choice that was ever made, one row each, never changed (P26, GDPR Art. 7(1))."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, ForeignKey, Index, String, Text, func, select
+from sqlalchemy.orm import Mapped, mapped_column
+
+from portal.extensions import Base
+from portal.models.columns import UtcDateTime
+from portal.models.member import PROOF
+from portal.vocabulary import Kind, Owner, internal, owned, personal
+
+
+class ChoiceRow(Base):
+    """One answer to one question at one time. The newest row of a question stands; there is no flag to overwrite.
+
+    A trigger refuses every UPDATE, and a DELETE while the subject is not erased (migration 0001).
+    """
+
+    __tablename__ = "choice"
+    __table_args__ = (
+        Index("ix_choice_standing", "subject_id", "code", "event_id", "id"),
+        {"info": owned(Owner.SUBJECT, "subject_id"), "sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True, info=internal("order of the rows"))
+    subject_id: Mapped[UUID] = mapped_column(
+        ForeignKey("subject.id", ondelete="RESTRICT"),
+        info=personal("Random number of your record", Kind.CHOICE, "rights", erase=PROOF),
+    )
+    code: Mapped[str] = mapped_column(String(40), info=personal("Question", Kind.CHOICE, "rights", erase=PROOF))
+    event_id: Mapped[int | None] = mapped_column(
+        ForeignKey("event.id", ondelete="RESTRICT"),
+        info=personal("For one event only", Kind.CHOICE, "rights", erase=PROOF),
+    )
+    value: Mapped[str] = mapped_column(String(20), info=personal("Answer", Kind.CHOICE, "rights", erase=PROOF))
+    at: Mapped[datetime] = mapped_column(UtcDateTime, info=personal("Chosen on", Kind.CHOICE, "rights", erase=PROOF))
+    door: Mapped[str] = mapped_column(String(20), info=personal("How it came", Kind.CHOICE, "rights", erase=PROOF))
+    wording: Mapped[str] = mapped_column(Text, info=personal("Wording shown", Kind.CHOICE, "rights", erase=PROOF))
+    notice_version: Mapped[int | None] = mapped_column(
+        ForeignKey("notice.version", ondelete="RESTRICT"),
+        info=personal("Privacy notice in force", Kind.CHOICE, "rights", erase=PROOF),
+    )
+
+
+def standing(subject_id: ColumnElement[UUID], code: str, default: str) -> ColumnElement[str]:
+    """SQL: the answer that stands for a subject, as a scalar; the default where none was given."""
+    answer = (
+        select(ChoiceRow.value)
+        .where(ChoiceRow.subject_id == subject_id, ChoiceRow.code == code, ChoiceRow.event_id.is_(None))
+        .order_by(ChoiceRow.id.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    return func.coalesce(answer, default)

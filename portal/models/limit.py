@@ -1,0 +1,26 @@
+"""Room of what we hold: the counters of the limits, shared by all processes (`domain/limits` counts)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Index, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from portal.extensions import Base
+from portal.models.columns import UtcDateTime
+from portal.vocabulary import Owner, internal, owned
+
+
+class LimitCounter(Base):
+    """How often something was tried in one window. Its name holds keyed hashes, never an address."""
+
+    __tablename__ = "limit_counter"
+    __table_args__ = (
+        Index("ix_limit_counter_ends_at", "ends_at"),
+        {"info": owned(Owner.NOBODY, reason="keyed hashes that live for minutes and lead to nobody")},
+    )
+
+    name: Mapped[str] = mapped_column(String(300), primary_key=True, info=internal("keyed hash of what is counted"))
+    count: Mapped[int] = mapped_column(info=internal("a number"))
+    ends_at: Mapped[datetime] = mapped_column(UtcDateTime, info=internal("end of the window"))

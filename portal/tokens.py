@@ -1,0 +1,121 @@
+"""Leaf: secrets that leave the house in links, cookies and hashes. One derived key for each purpose.
+
+Two sorts. A *secret* is random and stored only as its hash (sign-ins, password links). A *signed* token carries
+its own content and proves that we made it (unsubscribe links, which must work for ever and without a row of
+their own).
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import secrets
+import unicodedata
+from typing import NamedTuple
+
+import idna
+from flask import current_app
+from itsdangerous import BadSignature, Signer
+
+REFERENCE_LETTERS = "23456789ABCDEFGHJKMNPQRSTVWXYZ"  # none that look alike
+EVERYTHING = "all"
+
+
+def new_secret() -> str:
+    """256 random bits for a cookie or a link; store only its `digest`."""
+    return secrets.token_urlsafe(32)
+
+
+def digest(secret: str) -> str:
+    """What is stored of a secret: enough to recognise it, useless to whoever reads the database."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def new_reference() -> str:
+    """A reference that can be read out on the telephone, as `IM-7K3F-92QD`."""
+    letters = [secrets.choice(REFERENCE_LETTERS) for _ in range(8)]
+    return f"IM-{''.join(letters[:4])}-{''.join(letters[4:])}"
+
+
+def purpose_key(purpose: str) -> bytes:
+    """A key of its own for one purpose, derived from SECRET_KEY."""
+    secret: str = current_app.config["SECRET_KEY"]
+    return hmac.digest(secret.encode(), f"portal/{purpose}".encode(), "sha256")
+
+
+def keyed_digest(text: str, *, purpose: str) -> str:
+    """A short-lived stand-in for something personal, as in the name of a limit."""
+    return hmac.new(purpose_key(purpose), text.encode("utf-8", "surrogatepass"), "sha256").hexdigest()[:32]
+
+
+# Addresses ------------------------------------------------------------------------------------------------
+
+
+def canonical_address(address: str) -> str:
+    """The form in which two addresses are compared: trimmed, NFKC, lower case, the domain as IDNA.
+
+    Dots and plus signs stay: what they mean is the provider's affair (OWASP Email Validation).
+    """
+    text = unicodedata.normalize("NFKC", address).strip().lower()
+    local, at, domain = text.rpartition("@")
+    try:
+        domain = idna.encode(domain, uts46=True).decode("ascii")
+    except (idna.IDNAError, UnicodeError):
+        pass
+    return f"{local}{at}{domain}"
+
+
+def suppression_hash(text: str) -> str:
+    """The keyed hash under which an address or a member number is remembered, with the newest key."""
+    return _suppression_hash(text, *current_app.config["SUPPRESSION_KEYS"][0])
+
+
+def suppression_hashes(text: str) -> list[str]:
+    """The same under every key that was ever in use, newest first: look-ups try them all."""
+    return [_suppression_hash(text, *pair) for pair in current_app.config["SUPPRESSION_KEYS"]]
+
+
+def _suppression_hash(text: str, ident: str, key: str) -> str:
+    return f"v1.{ident}." + hmac.new(key.encode(), b"suppress/v1" + text.encode(), "sha256").hexdigest()
+
+
+# Unsubscribe links ----------------------------------------------------------------------------------------
+
+
+class UnsubscribeToken(NamedTuple):
+    """What an unsubscribe link says: whose (a reference, not an identity) and which topic it stops."""
+
+    reference: bytes
+    topic: str
+
+
+def sign_unsubscribe(reference: bytes, topic: str = EVERYTHING) -> str:
+    """A link's token. It never expires and holds no address, name or number (RFC 8058 §3.1)."""
+    ident, _ = current_app.config["UNSUBSCRIBE_KEYS"][0]
+    payload = base64.urlsafe_b64encode(reference).decode().rstrip("=")
+    return _unsubscribe_signer(ident).sign(f"{payload}.{topic}.{ident}".encode()).decode()
+
+
+def read_unsubscribe(token: str) -> UnsubscribeToken | None:
+    """The content of a token that we made; None for any other text. The signature is checked first."""
+    parts = token.split(".")
+    if len(parts) != 4 or not token.isascii():
+        return None
+    signer = _unsubscribe_signer(parts[2])
+    try:
+        signer.unsign(token)
+        return UnsubscribeToken(base64.urlsafe_b64decode(parts[0] + "=="), parts[1])
+    except (BadSignature, ValueError):
+        return None
+
+
+def _unsubscribe_signer(ident: str) -> Signer:
+    """The host is part of the salt: a link from a test portal does nothing on the real one."""
+    keys = dict(current_app.config["UNSUBSCRIBE_KEYS"])
+    return Signer(
+        keys.get(ident) or secrets.token_bytes(32),
+        salt=f"portal/unsubscribe/{current_app.config['PORTAL_HOST']}",
+        key_derivation="hmac",
+        digest_method=hashlib.sha256,
+    )
