@@ -129,10 +129,10 @@ class FailedSignIn(Base):
     at: Mapped[datetime] = mapped_column(UtcDateTime, info=personal("When", Kind.SIGN_IN, "security"))
 
 
-class PasswordLinkRequest(Base):
-    """Somebody typed an address into "forgot password" or "activate". The worker looks it up, not the page."""
+class LinkRequest(Base):
+    """Somebody typed an address into a page that mails a link. The worker looks it up, not the page."""
 
-    __tablename__ = "password_link_request"
+    __tablename__ = "link_request"
     __table_args__ = {"info": owned(Owner.ADDRESS, "address"), "sqlite_autoincrement": True}
 
     id: Mapped[int] = mapped_column(primary_key=True, info=internal("order of the rows"))
