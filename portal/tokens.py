@@ -12,6 +12,7 @@ import hashlib
 import hmac
 import secrets
 import unicodedata
+from functools import lru_cache
 from typing import NamedTuple
 
 import idna
@@ -59,11 +60,20 @@ def canonical_address(address: str) -> str:
     """
     text = unicodedata.normalize("NFKC", address).strip().lower()
     local, at, domain = text.rpartition("@")
+    return f"{local}{at}{_ascii_domain(domain)}"
+
+
+@lru_cache(maxsize=4096)
+def _ascii_domain(domain: str) -> str:
     try:
-        domain = idna.encode(domain, uts46=True).decode("ascii")
+        return idna.encode(domain, uts46=True).decode("ascii")
     except (idna.IDNAError, UnicodeError):
-        pass
-    return f"{local}{at}{domain}"
+        return domain
+
+
+def number_to_hash(member_number: str) -> str:
+    """A member number as `suppression_hash` takes it: never mistaken for an address."""
+    return f"member:{member_number}"
 
 
 def suppression_hash(text: str) -> str:

@@ -91,7 +91,7 @@ class Member(Base):
     )
 
     honorific: Mapped[str] = mapped_column(
-        String(40),
+        String(SHORT),
         default="",
         info=personal(
             "Title",
@@ -213,7 +213,7 @@ class Member(Base):
         info=personal("Address line 2", Kind.CONTACT, "contact", edit=Edit.MEMBER, autocomplete="address-line2"),
     )
     postal_code: Mapped[str] = mapped_column(
-        String(40),
+        String(SHORT),
         default="",
         info=personal("Postal code", Kind.CONTACT, "contact", edit=Edit.MEMBER, autocomplete="postal-code"),
     )
@@ -228,7 +228,7 @@ class Member(Base):
         info=personal("Region", Kind.CONTACT, "contact", edit=Edit.MEMBER, autocomplete="address-level1"),
     )
     phone: Mapped[str] = mapped_column(
-        String(40),
+        String(SHORT),
         default="",
         info=personal(
             "Phone",
@@ -240,7 +240,7 @@ class Member(Base):
         ),
     )
     mobile: Mapped[str] = mapped_column(
-        String(40),
+        String(SHORT),
         default="",
         info=personal(
             "Mobile phone",
