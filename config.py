@@ -10,6 +10,7 @@ import json
 import os
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -191,10 +192,8 @@ class _Reader:
             scratch = path.with_suffix(f".{os.getpid()}")
             scratch.touch(mode=0o600)
             scratch.write_text(json.dumps(fresh), encoding="utf-8")
-            try:
+            with suppress(FileExistsError):  # another process was first: its keys are the keys
                 os.link(scratch, path)
-            except FileExistsError:
-                pass  # another process was first: its keys are the keys
             scratch.unlink()
         keys: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
         return {"SECRET_KEY": keys["SECRET_KEY"]} | {name: f"1:{keys[name]}" for name in names[1:]}

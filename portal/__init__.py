@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from portal import cli, mail, web
+from portal import cli, logs, mail, web
 from portal.datamap import inventory
+from portal.domain import limits
 from portal.extensions import Base, csrf, db, limiter, login_manager, migrate, prepare_engine
 from portal.tokens import purpose_key
 
 if TYPE_CHECKING:
     from config import Config
+
+
+LIMIT_STORAGE = limits.DatabaseStorage  # importing it makes `database://` known
 
 
 def create_app(config: Config) -> Flask:
@@ -26,6 +30,7 @@ def create_app(config: Config) -> Flask:
         hops = config.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
 
+    logs.init_app(app)
     inventory.check(Base.metadata)
     with app.app_context():
         app.config["WTF_CSRF_SECRET_KEY"] = purpose_key("csrf")

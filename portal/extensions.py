@@ -59,6 +59,7 @@ def settings() -> Config:
 # Transactions ---------------------------------------------------------------------------------------------
 
 _writing: ContextVar[bool] = ContextVar("writing", default=False)
+_glancing: ContextVar[bool] = ContextVar("glancing", default=False)
 
 
 @contextmanager
@@ -81,6 +82,19 @@ def transaction() -> Iterator[None]:
         _writing.reset(token)
 
 
+@contextmanager
+def glance() -> Iterator[None]:
+    """A short reading transaction that ends at once, so that slow work after it (a password hash) locks nothing."""
+    if db.session().in_transaction():
+        raise RuntimeError("a glance comes before a transaction, not inside one")
+    token = _glancing.set(True)
+    try:
+        yield
+    finally:
+        db.session.rollback()
+        _glancing.reset(token)
+
+
 def prepare_engine(engine: Any) -> None:
     """SQLite as one durable database for several processes (WAL, full sync, foreign keys, explicit BEGIN).
 
@@ -98,5 +112,6 @@ def prepare_engine(engine: Any) -> None:
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        reading = has_request_context() and request.method in SAFE_METHODS and not _writing.get()
+        asking = has_request_context() and request.method in SAFE_METHODS
+        reading = _glancing.get() or (asking and not _writing.get())
         connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")

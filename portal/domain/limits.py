@@ -21,7 +21,7 @@ from portal.models import LimitCounter
 class DatabaseStorage(Storage):
     """Fixed windows, one row each, shared by all processes; a restart forgets nothing."""
 
-    STORAGE_SCHEME = ["database"]
+    STORAGE_SCHEME = ["database"]  # noqa: RUF012
 
     @property
     def base_exceptions(self) -> type[Exception]:
@@ -42,7 +42,7 @@ class DatabaseStorage(Storage):
             },
         ).returning(LimitCounter.count)
         with transaction():
-            return db.session.execute(statement).scalar_one()
+            return int(db.session.execute(statement).scalar_one())
 
     def get(self, key: str) -> int:
         row = self._row(key)

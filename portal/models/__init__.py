@@ -7,7 +7,7 @@ from portal.models.member import Member, Subject
 from portal.models.message import Message
 from portal.models.notice import Notice
 from portal.models.request import DataSubjectRequest, RequestStep
-from portal.models.signin import Account, EmailChange, FailedSignIn, PasswordLink, LinkRequest, SignIn
+from portal.models.signin import Account, EmailChange, FailedSignIn, LinkRequest, PasswordLink, SignIn
 from portal.models.suppression import Suppression
 from portal.models.trail import Trail
 
@@ -19,11 +19,11 @@ __all__ = [
     "Event",
     "FailedSignIn",
     "LimitCounter",
+    "LinkRequest",
     "Member",
     "Message",
     "Notice",
     "PasswordLink",
-    "LinkRequest",
     "Registration",
     "RequestStep",
     "SignIn",

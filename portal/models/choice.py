@@ -6,7 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, ForeignKey, Index, String, Text, func, select
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import InstrumentedAttribute, Mapped, mapped_column
 
 from portal.extensions import Base
 from portal.models.columns import UtcDateTime
@@ -46,7 +46,7 @@ class ChoiceRow(Base):
     )
 
 
-def standing(subject_id: ColumnElement[UUID], code: str, default: str) -> ColumnElement[str]:
+def standing(subject_id: InstrumentedAttribute[UUID], code: str, default: str) -> ColumnElement[str]:
     """SQL: the answer that stands for a subject, as a scalar; the default where none was given."""
     answer = (
         select(ChoiceRow.value)

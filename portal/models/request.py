@@ -6,7 +6,7 @@ from datetime import date, datetime
 from enum import StrEnum
 from uuid import UUID, uuid4
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from portal.extensions import Base
@@ -46,7 +46,8 @@ class DataSubjectRequest(Base):
         CheckConstraint(f"state IN {_names(tuple(State))}", name="state"),
         CheckConstraint(f"(closed_at IS NULL) = (state IN {_names(OPEN)})", name="closed"),
         CheckConstraint(
-            "(verified_at IS NOT NULL AND verified_how <> '') OR state IN ('received', 'verifying', 'withdrawn', 'refused')",
+            "(verified_at IS NOT NULL AND verified_how <> '')"
+            " OR state IN ('received', 'verifying', 'withdrawn', 'refused')",
             name="verified",
         ),
         Index(

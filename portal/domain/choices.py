@@ -1,0 +1,160 @@
+"""Verbs on choices: what stands, change it, take the change back. Rows are added, never altered (P10, P19 to P21)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import func, select
+
+from portal.domain import notices
+from portal.domain.errors import NothingToUndo, StaleRecord, UnknownChoice
+from portal.extensions import db
+from portal.models import ChoiceRow, Subject
+from portal.purposes import CHOICES, Choice, Option
+from portal.vocabulary import Door
+
+UNDO_FOR = timedelta(minutes=30)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What stands for one question: the answer, since when, and by which door. No row: the default."""
+
+    choice: Choice
+    value: str
+    at: datetime | None = None
+    door: Door | None = None
+    row: int = 0
+
+    @property
+    def option(self) -> Option:
+        return self.choice.option(self.value)
+
+
+@dataclass(frozen=True)
+class Change:
+    """One answer that was changed: what it was before and what it is now."""
+
+    choice: Choice
+    before: Option
+    after: Option
+
+
+def standing(subject_id: UUID) -> dict[str, Standing]:
+    """Every question of the catalogue with the answer that stands, in the catalogue's order. One query."""
+    newest = (
+        select(func.max(ChoiceRow.id))
+        .where(ChoiceRow.subject_id == subject_id, ChoiceRow.event_id.is_(None))
+        .group_by(ChoiceRow.code)
+    )
+    rows = {row.code: row for row in db.session.scalars(select(ChoiceRow).where(ChoiceRow.id.in_(newest)))}
+    return {code: _standing(choice, rows.get(code)) for code, choice in CHOICES.items()}
+
+
+def _standing(choice: Choice, row: ChoiceRow | None) -> Standing:
+    if row is None:
+        return Standing(choice, choice.default)
+    return Standing(choice, row.value, row.at, Door(row.door), row.id)
+
+
+def change(subject: Subject, code: str, *, to: str, via: Door, now: datetime) -> Change | None:
+    """Answer one question. None when that answer stands already: the same click twice leaves one row.
+
+    Raises UnknownChoice.
+    """
+    choice, option = _known(code, to)
+    before = standing(subject.id)[code]
+    if before.value == to:
+        return None
+    _add(subject, choice, option, via=via, now=now)
+    db.session.flush()
+    return Change(choice, before.option, option)
+
+
+def change_many(subject: Subject, answers: Mapping[str, str], *, seen: int, via: Door, now: datetime) -> list[Change]:
+    """Answer several questions as one page shows them. `seen` is the newest row that the page knew.
+
+    Saving a page that shows the default is an answer too: it gets a row, so that no import can loosen it later.
+    Raises StaleRecord when a newer answer was given meanwhile, and UnknownChoice; both change nothing.
+    """
+    if newest_row(subject.id) > seen:
+        raise StaleRecord("Your choices were changed in another place since you opened this page.")
+    stand = standing(subject.id)
+    given = [(*_known(code, value), stand[code]) for code, value in answers.items()]
+    for choice, option, before in given:
+        if before.value != option.value or before.at is None:
+            _add(subject, choice, option, via=via, now=now)
+    db.session.flush()
+    return [Change(choice, before.option, option) for choice, option, before in given if before.option != option]
+
+
+def newest_row(subject_id: UUID) -> int:
+    """The number of the subject's newest answer, 0 before the first: what a form remembers having shown."""
+    newest = select(func.max(ChoiceRow.id)).where(ChoiceRow.subject_id == subject_id, ChoiceRow.event_id.is_(None))
+    return db.session.scalars(newest).one() or 0
+
+
+def changes_since(subject_id: UUID, row: int, *, now: datetime) -> list[Change]:
+    """What was changed after a row, within the time in which it can be taken back: for the page that follows."""
+    rows = _rows_since(subject_id, row, now)
+    before = _values_at(subject_id, row)
+    changes = []
+    for code in dict.fromkeys(each.code for each in rows):
+        choice = CHOICES[code]
+        last = [each.value for each in rows if each.code == code][-1]
+        first = before.get(code, choice.default)
+        if first != last:
+            changes.append(Change(choice, choice.option(first), choice.option(last)))
+    return changes
+
+
+def undo_since(subject: Subject, row: int, *, via: Door, now: datetime) -> list[Change]:
+    """Take back what was changed after a row. Raises NothingToUndo when there is nothing, or its time is over."""
+    changes = changes_since(subject.id, row, now=now)
+    if not changes:
+        raise NothingToUndo("There is nothing to take back any more.")
+    made = (change(subject, each.choice.code, to=each.before.value, via=via, now=now) for each in changes)
+    return [each for each in made if each is not None]
+
+
+def _rows_since(subject_id: UUID, row: int, now: datetime) -> list[ChoiceRow]:
+    query = select(ChoiceRow).where(
+        ChoiceRow.subject_id == subject_id,
+        ChoiceRow.event_id.is_(None),
+        ChoiceRow.id > row,
+        ChoiceRow.at > now - UNDO_FOR,
+        ChoiceRow.code.in_(CHOICES),
+    )
+    return list(db.session.scalars(query.order_by(ChoiceRow.id)))
+
+
+def _values_at(subject_id: UUID, row: int) -> dict[str, str]:
+    query = select(ChoiceRow.code, ChoiceRow.value).where(
+        ChoiceRow.subject_id == subject_id, ChoiceRow.event_id.is_(None), ChoiceRow.id <= row
+    )
+    return {row.code: row.value for row in db.session.execute(query.order_by(ChoiceRow.id))}
+
+
+def _add(subject: Subject, choice: Choice, option: Option, *, via: Door, now: datetime) -> None:
+    db.session.add(
+        ChoiceRow(
+            subject_id=subject.id,
+            code=choice.code,
+            value=option.value,
+            at=now,
+            door=via,
+            wording=f"{choice.question} {option.label}: {option.meaning}",
+            notice_version=notices.version_in_force(now),
+        )
+    )
+
+
+def _known(code: str, value: str) -> tuple[Choice, Option]:
+    try:
+        choice = CHOICES[code]
+        return choice, choice.option(value)
+    except KeyError as missing:
+        raise UnknownChoice(f"{value!r} is not an answer to {code!r}.") from missing

@@ -1,0 +1,34 @@
+"""Verbs on events: make one, register somebody, list a member's own (P9)."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from sqlalchemy import select
+
+from portal.extensions import db
+from portal.models import Event, Member, Registration
+
+
+def add(code: str, *, name: str, starts_on: date, ends_on: date, place: str, exhibition: bool) -> Event:
+    """Make an event."""
+    event = Event(code=code, name=name, starts_on=starts_on, ends_on=ends_on, place=place, exhibition=exhibition)
+    db.session.add(event)
+    db.session.flush()
+    return event
+
+
+def register(member: Member, event: Event, *, role: str = "") -> Registration:
+    """Note that a member takes part in an event; twice is once."""
+    found = db.session.get(Registration, (event.id, member.id))
+    if found is None:
+        found = Registration(event=event, member=member, role=role)
+        db.session.add(found)
+        db.session.flush()
+    return found
+
+
+def of(member: Member) -> list[Registration]:
+    """The events that a member is registered for, the next or newest first."""
+    query = select(Registration).join(Event).where(Registration.member_id == member.id)
+    return list(db.session.scalars(query.order_by(Event.starts_on.desc(), Event.id)))

@@ -1,0 +1,201 @@
+"""Verbs on a member's record: save the profile, change the address, invite (P1, P7)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, datetime, timedelta
+
+from sqlalchemy import or_, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm.exc import StaleDataError
+
+from portal.domain import signin, trail
+from portal.domain.errors import LinkUsedUp, StaleRecord
+from portal.extensions import db
+from portal.mail import messages
+from portal.models import Account, EmailChange, Member, Subject
+from portal.models.suppression import may_be_mailed
+from portal.tokens import canonical_address, digest, new_secret, suppression_hash
+from portal.vocabulary import Door
+
+CONFIRM_WITHIN = timedelta(hours=24)
+PROPOSAL_WITHIN = timedelta(days=7)
+CANCEL_WITHIN = timedelta(days=7)
+
+STALE = "This record was changed in another place since you opened the form. Nothing of yours has overwritten it."
+
+
+def save_profile(
+    member: Member, values: Mapping[str, str | date | None], *, version: int, via: Door, now: datetime
+) -> list[str]:
+    """Store the values that differ; the names of the fields changed.
+
+    `version` is the one that the form was made from. Raises StaleRecord when the record has moved on since.
+    """
+    if member.version != version:
+        raise StaleRecord(STALE)
+    changed = [name for name, value in values.items() if getattr(member, name) != value]
+    for name in changed:
+        setattr(member, name, values[name])
+        trail.record(member.id, "changed", field=name, door=via, now=now)
+    try:
+        db.session.flush()
+    except StaleDataError as raced:
+        raise StaleRecord(STALE) from raced
+    return changed
+
+
+# The address ----------------------------------------------------------------------------------------------
+
+
+def waiting_change(member: Member) -> EmailChange | None:
+    """The change of address that waits for its confirmation."""
+    query = select(EmailChange).where(
+        EmailChange.member_id == member.id, EmailChange.confirmed_at.is_(None), EmailChange.cancelled_at.is_(None)
+    )
+    return db.session.scalars(query).one_or_none()
+
+
+def ask_email_change(member: Member, new_email: str, *, via: Door, now: datetime) -> None:
+    """Begin a change of address: a link to the new one, a word and a way to cancel to the old one (rights §7.6).
+
+    An older change that still waits is cancelled. An address that somebody else has gets a warning instead,
+    and nobody on this side learns of it.
+    """
+    _cancel_waiting(member, now)
+    confirm, cancel = new_secret(), new_secret()
+    change = EmailChange(
+        member=member,
+        old_email=member.email,
+        new_email=new_email,
+        door=via,
+        confirm_hash=digest(confirm),
+        cancel_hash=digest(cancel),
+        created_at=now,
+        confirm_until=now + (PROPOSAL_WITHIN if via is Door.IMPORT else CONFIRM_WITHIN),
+        cancel_until=now + CANCEL_WITHIN,
+    )
+    db.session.add(change)
+    db.session.flush()
+    if _is_taken(new_email, member):
+        messages.email_taken(member, new_email, now=now)
+    else:
+        messages.email_confirm(change, confirm, now=now)
+    messages.email_notice(change, cancel, now=now)
+
+
+def propose_email(member: Member, new_email: str, *, now: datetime) -> bool:
+    """An import brings a new address for somebody who signs in: it waits for its mailbox. False if it does already."""
+    waiting = waiting_change(member)
+    if waiting is not None and canonical_address(waiting.new_email) == canonical_address(new_email):
+        return False
+    ask_email_change(member, new_email, via=Door.IMPORT, now=now)
+    return True
+
+
+def change_to_confirm(token: str, *, now: datetime) -> EmailChange | None:
+    """The change that a link to the new address confirms; None if we never made it. Raises LinkUsedUp."""
+    change = db.session.scalars(select(EmailChange).where(EmailChange.confirm_hash == digest(token))).one_or_none()
+    if change is not None and (change.confirmed_at or change.cancelled_at or change.confirm_until <= now):
+        raise LinkUsedUp("This link has been used, was cancelled, or has ended. Your address stays as it is.")
+    return change
+
+
+def confirm_email(token: str, *, now: datetime) -> EmailChange | None:
+    """Switch to the new address, once. Raises LinkUsedUp, also when somebody else has taken the address meanwhile."""
+    change = change_to_confirm(token, now=now)
+    if change is None:
+        return None
+    member = change.member
+    cancel = new_secret()
+    change.confirmed_at = now
+    change.cancel_hash = digest(cancel)
+    change.cancel_until = now + CANCEL_WITHIN
+    try:
+        with db.session.begin_nested():
+            if _is_taken(change.new_email, member):
+                raise LinkUsedUp(TAKEN)
+            set_email(member, change.new_email)
+    except (IntegrityError, StaleDataError) as raced:
+        raise LinkUsedUp(TAKEN) from raced
+    trail.record(member.id, "changed", field="email", door=Door(change.door), now=now)
+    messages.email_changed(change, cancel, now=now)
+    return change
+
+
+TAKEN = "This address cannot be used for your account. Your old address stays as it is."
+
+
+def change_to_cancel(token: str, *, now: datetime) -> EmailChange | None:
+    """The change that a link to the old address takes back; None if we never made it. Raises LinkUsedUp."""
+    change = db.session.scalars(select(EmailChange).where(EmailChange.cancel_hash == digest(token))).one_or_none()
+    if change is not None and (change.cancelled_at or change.cancel_until <= now):
+        raise LinkUsedUp("This change was cancelled already, or the time for it is over.")
+    return change
+
+
+def cancel_email(token: str, *, now: datetime) -> EmailChange | None:
+    """Take a change back from the old mailbox, also after it was confirmed; then every sign-in ends."""
+    change = change_to_cancel(token, now=now)
+    if change is None:
+        return None
+    confirmed = change.confirmed_at is not None
+    change.cancelled_at = now
+    if confirmed:
+        try:
+            with db.session.begin_nested():
+                set_email(change.member, change.old_email)
+        except (IntegrityError, StaleDataError) as raced:
+            raise LinkUsedUp("The old address is in use elsewhere. Please write to us.") from raced
+        _cancel_waiting(change.member, now)
+        trail.record(change.member_id, "changed", field="email", door=Door.LINK, now=now)
+        signin.end_all(signin.account_of(change.member))
+    return change
+
+
+def set_email(member: Member, email: str) -> None:
+    """Write the address in its three forms. An opt-out is the person's, so it comes along; flushes."""
+    member.email = email
+    member.email_key = canonical_address(email)
+    member.address_hash = suppression_hash(member.email_key)
+    db.session.flush()
+
+
+def _cancel_waiting(member: Member, now: datetime) -> None:
+    db.session.execute(
+        update(EmailChange)
+        .where(
+            EmailChange.member_id == member.id, EmailChange.confirmed_at.is_(None), EmailChange.cancelled_at.is_(None)
+        )
+        .values(cancelled_at=now)
+    )
+
+
+def _is_taken(email: str, member: Member) -> bool:
+    account = signin.find_account(email)
+    key = canonical_address(email)
+    other = db.session.scalars(select(Member.id).where(Member.email_key == key, Member.id != member.id)).first()
+    return other is not None or (account is not None and account.member_id != member.id)
+
+
+# Invitations ----------------------------------------------------------------------------------------------
+
+
+def to_invite(addresses: Sequence[str] | None) -> Iterator[Member]:
+    """The members to invite: those named, or all who have no password and may get broadcast mail (rights §7.1)."""
+    query = (
+        select(Member)
+        .join(Subject, Subject.id == Member.id)
+        .outerjoin(Account, Account.member_id == Member.id)
+        .where(or_(Account.id.is_(None), Account.password_hash.is_(None)))
+    )
+    if addresses is None:
+        query = query.where(may_be_mailed(None))
+    else:
+        query = query.where(Member.email_key.in_([canonical_address(each) for each in addresses]))
+    yield from db.session.scalars(query.order_by(Member.email_key))
+
+
+def invite(member: Member, *, now: datetime) -> None:
+    """Mail the activation link to somebody who has no password yet."""
+    signin.mail_link(signin.account_of(member), now=now, invited=True)

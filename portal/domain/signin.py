@@ -1,0 +1,380 @@
+"""Verbs of coming in: sign in and out, keep signed in, passwords, and the links that set them (rights §7).
+
+What leaves in a cookie or a link is random; only its hash is stored. A page that mails a link never looks the
+address up: it notes it, and the worker answers.
+"""
+
+from __future__ import annotations
+
+import threading
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
+from uuid import UUID
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+from sqlalchemy import delete, func, or_, select, update
+from zxcvbn import zxcvbn
+
+from portal.domain.errors import LinkUsedUp, PasswordRefused
+from portal.extensions import db, glance
+from portal.mail import messages
+from portal.models import Account, EmailChange, FailedSignIn, LinkRequest, Member, PasswordLink, SignIn
+from portal.models.signin import SignInKind
+from portal.tokens import canonical_address, digest, new_secret, suppression_hash
+
+IDLE = timedelta(minutes=30)
+MEMBER_SESSION = timedelta(hours=12)
+STAFF_SESSION = timedelta(hours=8)
+KEPT = timedelta(days=30)
+RECENT = timedelta(minutes=5)
+SEEN_EVERY = timedelta(minutes=1)
+MOST_SIGN_INS = 20
+RESET_LINK = timedelta(hours=1)
+ACTIVATION_LINK = timedelta(days=7)
+SHORTEST_PASSWORD = 15
+LONGEST_PASSWORD = 1024  # bytes
+CONTEXT_WORDS = ("imaps", "microelectronics", "packaging", "privacy", "portal", "member")
+
+HASHER = PasswordHasher(time_cost=2, memory_cost=19456, parallelism=1)  # OWASP Password Storage, Argon2id
+_DUMMY = HASHER.hash("a password that no account has")
+_TWO_AT_ONCE = threading.BoundedSemaphore(2)  # a flood of sign-ins must not take both cores
+COMMON_PASSWORDS = frozenset((Path(__file__).parent / "common_passwords.txt").read_text(encoding="utf-8").splitlines())
+
+
+class Opened(NamedTuple):
+    """A fresh sign-in and, if it was wished, the token of the cookie that keeps it for 30 days."""
+
+    sign_in: SignIn
+    keep_token: str | None
+
+
+# Passwords ------------------------------------------------------------------------------------------------
+
+
+def matches(stored: str | None, password: str) -> bool:
+    """Whether a password fits a stored hash. Without one the same work is done, and the answer is no."""
+    if len(password.encode("utf-8", "surrogatepass")) > LONGEST_PASSWORD:
+        return False
+    try:
+        with _TWO_AT_ONCE:
+            HASHER.verify(stored or _DUMMY, password)
+    except (VerificationError, InvalidHashError, UnicodeEncodeError):
+        return False
+    return stored is not None
+
+
+def check_new_password(password: str, *, about: tuple[str, ...]) -> None:
+    """Raise PasswordRefused for a password that is short, common or guessable. `about`: the person's own words."""
+    if len(password) < SHORTEST_PASSWORD:
+        raise PasswordRefused(
+            f"Use at least {SHORTEST_PASSWORD} characters. Three or four words in a row are easy to remember."
+        )
+    if len(password.encode("utf-8", "surrogatepass")) > LONGEST_PASSWORD:
+        raise PasswordRefused("This password is too long: 1,000 characters are enough.")
+    words = [part for text in (*about, *CONTEXT_WORDS) for part in (text, *text.replace("@", ".").split("."))]
+    guess = zxcvbn(password[:72], user_inputs=[word for word in words if len(word) > 2])
+    if password.lower() in COMMON_PASSWORDS or guess["score"] < 3:
+        raise PasswordRefused(
+            "This password would be guessed soon: it is common, repeats itself, or holds your name. "
+            "Choose words that do not belong together."
+        )
+
+
+def set_password(account: Account, password: str, *, now: datetime) -> None:
+    """Store a new password and end every sign-in, link and waiting address change. Raises PasswordRefused."""
+    about = (account.address, *((account.member.first_name, account.member.last_name) if account.member else ()))
+    check_new_password(password, about=about)
+    account.password_hash = HASHER.hash(password)
+    account.password_at = now
+    end_all(account)
+    db.session.execute(
+        update(PasswordLink)
+        .where(PasswordLink.account_id == account.id, PasswordLink.used_at.is_(None), PasswordLink.ends_at > now)
+        .values(ends_at=now)
+    )
+    if account.member_id is not None:
+        db.session.execute(
+            update(EmailChange)
+            .where(
+                EmailChange.member_id == account.member_id,
+                EmailChange.confirmed_at.is_(None),
+                EmailChange.cancelled_at.is_(None),
+            )
+            .values(cancelled_at=now)
+        )
+    messages.password_changed(account, now=now)
+
+
+def change_password(sign_in: SignIn, password: str, *, now: datetime) -> SignIn:
+    """A new password for somebody who is signed in: all sign-ins end, this browser gets a fresh one."""
+    account, browser, network = sign_in.account, sign_in.browser, sign_in.network
+    set_password(account, password, now=now)
+    db.session.flush()
+    db.session.expire(account, ["sign_ins"])
+    row = _new_row(account, SignInKind.SESSION, browser, network, now, ends_at=now + _session_length(account))
+    row.password_at = now
+    return row
+
+
+# Sign-ins -------------------------------------------------------------------------------------------------
+
+
+def prove(address: str, password: str) -> UUID | None:
+    """The account that this address and password open, or None. Looks first, hashes after, with nothing locked."""
+    with glance():
+        account = find_account(address)
+        ident, stored = (account.id, account.password_hash) if account else (None, None)
+    return ident if matches(stored, password) else None
+
+
+def open_sign_in(account_id: UUID, password: str, *, keep: bool, browser: str, network: str, now: datetime) -> Opened:
+    """Begin a sign-in for an account whose password was just proved; hashes it anew if our parameters have grown."""
+    account = db.session.get_one(Account, account_id)
+    if account.password_hash and HASHER.check_needs_rehash(account.password_hash):
+        account.password_hash = HASHER.hash(password)
+    known = db.session.scalars(
+        select(SignIn).where(SignIn.account_id == account.id, SignIn.browser == browser, SignIn.network == network)
+    ).first()
+    _forget_oldest(account, now)
+    kept = _new_row(account, SignInKind.KEPT, browser, network, now, ends_at=now + KEPT) if keep else None
+    row = _new_row(account, SignInKind.SESSION, browser, network, now, ends_at=now + _session_length(account))
+    row.password_at = now
+    row.kept_by_id = kept.id if kept else None
+    db.session.flush()
+    if known is None and account.password_at is not None and account.password_at < now - timedelta(hours=1):
+        messages.new_sign_in(account, browser=browser, now=now)
+    return Opened(row, kept.token if kept else None)
+
+
+def find(token: str, *, now: datetime) -> SignIn | None:
+    """The live sign-in that a session cookie names. One query with account and member."""
+    return _live(token, SignInKind.SESSION, now, SignIn.seen_at > now - IDLE)
+
+
+def reopen(keep_token: str, *, browser: str, network: str, now: datetime) -> SignIn | None:
+    """Exchange a kept sign-in for a session that is not recent; None if it has ended."""
+    kept = _live(keep_token, SignInKind.KEPT, now)
+    if kept is None:
+        return None
+    kept.seen_at = now
+    account = kept.account
+    length = min(now + _session_length(account), kept.ends_at)
+    row = _new_row(account, SignInKind.SESSION, browser, network, now, ends_at=length)
+    row.kept_by_id = kept.id
+    db.session.flush()
+    return row
+
+
+def see(sign_in_id: UUID, *, now: datetime) -> None:
+    """Note that a sign-in is in use, unless it was ended meanwhile."""
+    db.session.execute(update(SignIn).where(SignIn.id == sign_in_id).values(seen_at=now))
+
+
+def is_recent(sign_in: SignIn, *, now: datetime) -> bool:
+    """Whether the password was given in the last five minutes."""
+    return sign_in.password_at is not None and sign_in.password_at > now - RECENT
+
+
+def confirm_again(sign_in: SignIn, password: str, *, now: datetime) -> bool:
+    """The password once more: makes the sign-in recent and gives it a new token (ASVS 7.2.4). False if wrong."""
+    if not matches(sign_in.account.password_hash, password):
+        return False
+    sign_in.password_at = now
+    sign_in.token = new_secret()
+    sign_in.token_hash = digest(sign_in.token)
+    db.session.flush()
+    return True
+
+
+def end(sign_in: SignIn) -> None:
+    """Sign out: the row goes, and with a kept sign-in everything that it opened."""
+    db.session.execute(delete(SignIn).where(SignIn.id.in_([sign_in.kept_by_id or sign_in.id, sign_in.id])))
+    db.session.expire_all()
+
+
+def end_by_token(token: str, *, now: datetime) -> None:
+    """Sign out whoever holds this cookie; nothing happens if it has ended already."""
+    row = _live(token, SignInKind.SESSION, now)
+    if row is not None:
+        end(row)
+
+
+def end_all(account: Account) -> None:
+    """Sign out everywhere."""
+    db.session.execute(delete(SignIn).where(SignIn.account_id == account.id))
+
+
+def sign_ins(account: Account, *, now: datetime) -> list[SignIn]:
+    """The live sign-ins as a person thinks of them: a kept one stands for the sessions that it opened."""
+    query = select(SignIn).where(
+        SignIn.account_id == account.id,
+        SignIn.ends_at > now,
+        SignIn.kept_by_id.is_(None),
+        or_(SignIn.kind == SignInKind.KEPT, SignIn.seen_at > now - IDLE),
+    )
+    return list(db.session.scalars(query.order_by(SignIn.seen_at.desc(), SignIn.id)))
+
+
+def one_of(account: Account, sign_in_id: UUID) -> SignIn | None:
+    """One of the account's own sign-ins; None for anybody else's."""
+    query = select(SignIn).where(SignIn.id == sign_in_id, SignIn.account_id == account.id)
+    return db.session.scalars(query).one_or_none()
+
+
+def note_failure(address: str, *, network: str, now: datetime) -> None:
+    """Write a refused sign-in down, alike for known and unknown addresses."""
+    hashed = suppression_hash(canonical_address(address))
+    db.session.add(FailedSignIn(address_hash=hashed, network=network, at=now))
+
+
+def failures(member: Member, *, since: datetime) -> int:
+    """How often somebody tried this member's address in vain."""
+    query = select(func.count()).where(FailedSignIn.address_hash == member.address_hash, FailedSignIn.at > since)
+    return db.session.execute(query).scalar_one()
+
+
+def find_account(address: str) -> Account | None:
+    """The account that signs in with this address: a member's, or a person's of the desk."""
+    key = canonical_address(address)
+    query = select(Account).outerjoin(Member).where(or_(Member.email_key == key, Account.email_key == key))
+    return db.session.scalars(query).first()
+
+
+# Links that set a password --------------------------------------------------------------------------------
+
+
+def ask_for_link(address: str, *, wanted: str, now: datetime) -> None:
+    """Note an address typed into "forgot password" or "activate". Nothing is looked up here (rights §7.2)."""
+    db.session.add(LinkRequest(address=address, wanted=wanted, at=now))
+
+
+def answer(request: LinkRequest, *, now: datetime) -> None:
+    """Mail the link that fits: a reset to an active account, an activation to a person without one, else nothing."""
+    account = find_account(request.address)
+    if account is None:
+        key = canonical_address(request.address)
+        member = db.session.scalars(select(Member).where(Member.email_key == key)).one_or_none()
+        if member is None:
+            return
+        account = account_of(member)
+    mail_link(account, now=now)
+
+
+def account_of(member: Member) -> Account:
+    """The member's account, made without a password if there is none yet."""
+    if member.account is None:
+        member.account = Account(member_id=member.id)
+        db.session.flush()
+    return member.account
+
+
+def mail_link(account: Account, *, now: datetime, invited: bool = False) -> None:
+    """Mail a link that sets the password; older links of the account end. `invited`: nobody asked for it."""
+    reset = account.password_hash is not None
+    db.session.execute(
+        update(PasswordLink)
+        .where(PasswordLink.account_id == account.id, PasswordLink.used_at.is_(None), PasswordLink.ends_at > now)
+        .values(ends_at=now)
+    )
+    token = new_secret()
+    link = PasswordLink(
+        account=account,
+        purpose="reset" if reset else "activation",
+        token_hash=digest(token),
+        created_at=now,
+        ends_at=now + (RESET_LINK if reset else ACTIVATION_LINK),
+    )
+    db.session.add(link)
+    db.session.flush()
+    send = messages.reset if reset else messages.invitation if invited else messages.activation
+    send(account, token, now=now)
+
+
+def link(token: str, *, now: datetime) -> PasswordLink | None:
+    """The link with this token, without spending it; None if we never made it. Raises LinkUsedUp."""
+    found = db.session.scalars(select(PasswordLink).where(PasswordLink.token_hash == digest(token))).one_or_none()
+    if found is not None and (found.used_at is not None or found.ends_at <= now):
+        raise LinkUsedUp(_why_used_up(found))
+    return found
+
+
+def spend_link(token: str, password: str, *, now: datetime) -> Account | None:
+    """Set the password by a link, once, even if two windows press at the same time.
+
+    None if we never made the link. Raises LinkUsedUp and PasswordRefused; a refused password spends nothing.
+    """
+    found = link(token, now=now)
+    if found is None:
+        return None
+    spent = db.session.execute(
+        update(PasswordLink)
+        .where(PasswordLink.id == found.id, PasswordLink.used_at.is_(None), PasswordLink.ends_at > now)
+        .values(used_at=now)
+        .returning(PasswordLink.id)
+    ).scalar_one_or_none()
+    if spent is None:
+        raise LinkUsedUp(_why_used_up(found))
+    set_password(found.account, password, now=now)
+    return found.account
+
+
+def _why_used_up(link: PasswordLink) -> str:
+    if link.used_at is not None:
+        return "This link has been used. If that was not you, ask for a new one and choose a new password."
+    newer = select(PasswordLink.id).where(
+        PasswordLink.account_id == link.account_id, PasswordLink.created_at > link.created_at
+    )
+    if db.session.scalars(newer.limit(1)).first() is not None:
+        return "A newer link was sent to you after this one. Please use the newest email, or ask for another link."
+    return "This link has ended. Ask for a new one."
+
+
+# Rows -----------------------------------------------------------------------------------------------------
+
+
+def _live(token: str, kind: SignInKind, now: datetime, *more: object) -> SignIn | None:
+    query = select(SignIn).where(
+        SignIn.token_hash == digest(token),
+        SignIn.kind == kind,
+        SignIn.ends_at > now,
+        *more,  # type: ignore[arg-type]
+    )
+    row = db.session.scalars(query).one_or_none()
+    if row is not None:
+        row.token = token
+    return row
+
+
+def _new_row(
+    account: Account, kind: SignInKind, browser: str, network: str, now: datetime, *, ends_at: datetime
+) -> SignIn:
+    token = new_secret()
+    row = SignIn(
+        account=account,
+        kind=kind,
+        token_hash=digest(token),
+        browser=browser,
+        network=network,
+        created_at=now,
+        seen_at=now,
+        ends_at=ends_at,
+    )
+    row.token = token
+    db.session.add(row)
+    db.session.flush()
+    return row
+
+
+def _session_length(account: Account) -> timedelta:
+    return STAFF_SESSION if account.staff else MEMBER_SESSION
+
+
+def _forget_oldest(account: Account, now: datetime) -> None:
+    """Ended rows go; of the live ones at most twenty stay, the oldest is ended first."""
+    db.session.execute(delete(SignIn).where(SignIn.account_id == account.id, SignIn.ends_at <= now))
+    oldest = select(SignIn.id).where(SignIn.account_id == account.id).order_by(SignIn.created_at.desc())
+    over = list(db.session.scalars(oldest.offset(MOST_SIGN_INS - 1)))
+    if over:
+        db.session.execute(delete(SignIn).where(SignIn.id.in_(over)))

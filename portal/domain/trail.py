@@ -1,0 +1,28 @@
+"""Verbs on the trail: who did what to a record. Called by the other verbs; keeps names of fields, never values."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import select
+
+from portal.extensions import db
+from portal.models import Trail
+from portal.vocabulary import Door
+
+CHANGED = "changed"
+FROM_OUTSIDE = (Door.IMPORT, Door.SYSTEM)
+
+
+def record(subject_id: UUID, act: str, *, field: str = "", door: Door, now: datetime) -> None:
+    """Write one act down. Only a change made here has to be carried over to the membership system."""
+    carried_at = None if act == CHANGED and door not in FROM_OUTSIDE else now
+    db.session.add(Trail(subject_id=subject_id, act=act, field=field, door=door, at=now, carried_at=carried_at))
+
+
+def latest(subject_id: UUID, *, limit: int = 20) -> list[Trail]:
+    """The newest acts on one record, newest first."""
+    return list(
+        db.session.scalars(select(Trail).where(Trail.subject_id == subject_id).order_by(Trail.id.desc()).limit(limit))
+    )

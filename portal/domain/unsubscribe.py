@@ -1,0 +1,85 @@
+"""Verbs behind an unsubscribe link: stop, give back; and the link for whoever lost it (RFC 8058, P4, P5)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import select
+
+from portal.domain import choices
+from portal.domain.errors import NothingToUndo
+from portal.extensions import db
+from portal.mail import messages
+from portal.models import ChoiceRow, LinkRequest, Member, Subject
+from portal.purposes import CHOICES, SUPPRESS, TOPICS, topic_choice
+from portal.tokens import EVERYTHING, UnsubscribeToken, canonical_address
+from portal.vocabulary import Door
+
+BY_LINK = (Door.LINK, Door.ONE_CLICK)
+
+
+def topic_name(token: UnsubscribeToken) -> str | None:
+    """The name of the topic that a link stops; None when it stops everything."""
+    topic = TOPICS.get(token.topic)
+    return topic.name if topic else None
+
+
+def stop(token: UnsubscribeToken, *, via: Door, now: datetime) -> None:
+    """Stop what the link names. Twice is once; a person who is gone or unknown is a success: nothing is sent there.
+
+    A topic that the society has since dropped from its catalogue stops everything: the reader wanted silence.
+    """
+    subject = _subject(token)
+    if subject is None or subject.erased_at is not None:
+        return
+    code, value = _stopping(token)
+    choices.change(subject, code, to=value, via=via, now=now)
+
+
+def give_back(token: UnsubscribeToken, *, now: datetime) -> None:
+    """Take back what this very link stopped in the last 30 minutes, and nothing else. Raises NothingToUndo."""
+    subject = _subject(token)
+    code, stopped = _stopping(token)
+    rows = [] if subject is None else _newest_two(subject, code)
+    if (
+        subject is None
+        or subject.erased_at is not None
+        or not rows
+        or rows[0].value != stopped
+        or rows[0].door not in BY_LINK
+        or rows[0].at < now - choices.UNDO_FOR
+    ):
+        raise NothingToUndo("This can no longer be taken back here. Sign in to change what we send you.")
+    before = rows[1].value if len(rows) > 1 else CHOICES[code].default
+    choices.change(subject, code, to=before, via=Door.LINK, now=now)
+
+
+def ask_for_link(address: str, *, now: datetime) -> None:
+    """Note an address that was typed into the page; the worker looks it up, so that the page answers all alike."""
+    db.session.add(LinkRequest(address=address, wanted="unsubscribe", at=now))
+
+
+def answer(request: LinkRequest, *, now: datetime) -> None:
+    """Mail the link to a known address; to an unknown one nothing, or we would be a way to mail strangers."""
+    query = select(Member).where(Member.email_key == canonical_address(request.address))
+    member = db.session.scalars(query).one_or_none()
+    if member is not None:
+        messages.unsubscribe_link(member, now=now)
+
+
+def _subject(token: UnsubscribeToken) -> Subject | None:
+    query = select(Subject).where(Subject.unsubscribe_reference == token.reference)
+    return db.session.scalars(query).one_or_none()
+
+
+def _stopping(token: UnsubscribeToken) -> tuple[str, str]:
+    if token.topic == EVERYTHING or token.topic not in TOPICS:
+        return SUPPRESS, "yes"
+    return topic_choice(token.topic), "off"
+
+
+def _newest_two(subject: Subject, code: str) -> list[ChoiceRow]:
+    query = select(ChoiceRow).where(
+        ChoiceRow.subject_id == subject.id, ChoiceRow.code == code, ChoiceRow.event_id.is_(None)
+    )
+    return list(db.session.scalars(query.order_by(ChoiceRow.id.desc()).limit(2)))

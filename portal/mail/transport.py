@@ -1,0 +1,428 @@
+"""Room of mail: the way out. Flask-Mail's shell with our own message, connection and header rules.
+
+`delivery` sends through `mail.connect()`; the page of the development mailbox reads `mailbox_messages()`. What
+Flask-Mail 0.10 gets wrong is closed here: folded List-Unsubscribe, header injection, TLS that is not verified,
+no timeout, lost refusals, 8-bit bodies and the machine's name in Message-IDs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import mailbox
+import os
+import re
+import smtplib
+import socket
+import ssl
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.header import Header
+from email.headerregistry import HeaderRegistry
+from email.message import EmailMessage
+from email.parser import BytesParser
+from email.policy import SMTP, EmailPolicy
+from email.policy import default as reading
+from email.utils import format_datetime, formataddr, parseaddr
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import flask_mail
+import idna
+from flask import current_app
+
+from portal.extensions import settings
+from portal.models import message as models
+from portal.models.message import MailKind
+
+CONNECT_SECONDS = 10.0
+COMMAND_SECONDS = 30.0
+COLUMNS = 76  # RFC 2045 §6.7 for quoted-printable; RFC 2047 §2 for encoded words
+NEVER_ANSWER = "OOF, DR, RN, NRN, AutoReply"
+
+_LOCAL = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
+
+
+# Headers --------------------------------------------------------------------------------------------------
+
+
+class _Verbatim:
+    """A header that goes out as it is written: folded at blanks only, never inside a link or an identifier.
+
+    The standard library turns a long link into encoded words, and Gmail then shows no unsubscribe button.
+    """
+
+    max_count = 1
+
+    @classmethod
+    def parse(cls, value: str, kwds: dict[str, Any]) -> None:
+        kwds["parse_tree"] = None
+        kwds["decoded"] = value
+
+    def fold(self, *, policy: EmailPolicy) -> str:
+        name: str = self.name  # type: ignore[attr-defined]
+        first, *words = str(self).split(" ")
+        lines = [f"{name}: {first}"]
+        for word in words:
+            if len(lines[-1]) + 1 + len(word) > COLUMNS:
+                lines.append("")
+            lines[-1] += f" {word}"
+        return policy.linesep.join(lines) + policy.linesep
+
+
+_OURS = (
+    "From",
+    "To",
+    "Reply-To",
+    "Subject",
+    "Message-ID",
+    "In-Reply-To",
+    "References",
+    "Auto-Submitted",
+    "X-Auto-Response-Suppress",
+    "List-Id",
+    "List-Unsubscribe",
+    "List-Unsubscribe-Post",
+    "List-Help",
+    "Feedback-ID",
+)
+
+
+def _policy() -> EmailPolicy[EmailMessage]:
+    registry = HeaderRegistry()
+    for name in _OURS:
+        registry.map_to_type(name, _Verbatim)  # type: ignore[arg-type]
+    return SMTP.clone(header_factory=registry, max_line_length=COLUMNS, cte_type="7bit")
+
+
+POLICY = _policy()
+
+
+def _checked(name: str, value: str) -> str:
+    """The value, if it can stand in a header: one line of ASCII. Raises ValueError without repeating it."""
+    if not value.isascii() or not value.isprintable():
+        raise ValueError(f"the header {name} may hold one line of plain characters only")
+    return value
+
+
+def _encoded(text: str) -> str:
+    """Any one line of text for a header: as it is where that is safe, else in encoded words (RFC 2047)."""
+    if "\n" in text or "\r" in text:
+        raise ValueError("a title has one line")
+    plain = text.isascii() and text.isprintable() and "=?" not in text and text == text.strip()
+    if plain and all(0 < len(word) <= COLUMNS - len("Subject: ") for word in text.split(" ")):
+        return text
+    return " ".join(Header(text, "utf-8", maxlinelen=COLUMNS, header_name="Subject").encode(linesep="\n").split())
+
+
+def wire_address(address: str) -> str:
+    """One address as SMTP carries it, its domain as IDNA. Raises ValueError for anything that is not one address."""
+    local, _, domain = address.rpartition("@")
+    if not _LOCAL.fullmatch(local):
+        raise ValueError("not an address that can be written in plain characters")
+    try:
+        name = idna.encode(domain, uts46=True).decode("ascii")
+    except idna.IDNAError:
+        raise ValueError("not an address: its domain is not a name") from None
+    return f"{local}@{name}"
+
+
+# The header matrix of docs/mail.md ------------------------------------------------------------------------
+
+
+def _sender() -> str:
+    name, address = parseaddr(settings().mail_default_sender)
+    return formataddr((name or settings().society_short_name, wire_address(address)))
+
+
+def _staff_queue() -> str | None:
+    """Where a member's answer should arrive: the desk; else the published contact, if it names an address."""
+    config = settings()
+    if config.staff_emails:
+        return wire_address(config.staff_emails[0])
+    for word in re.split(r"[\s<>(),;:]+", config.privacy_contact):
+        if "@" in word:
+            return wire_address(word.rstrip("."))
+    return None
+
+
+def _sender_id() -> str:
+    """A stable name of 5 to 15 letters for the feedback loop of large mailbox providers."""
+    letters = re.sub(r"[^a-z0-9]", "", settings().society_short_name.lower())
+    return (letters if len(letters) >= 5 else f"{letters}portal")[:15]
+
+
+def _list_headers(row: models.Message) -> dict[str, str]:
+    """RFC 2369, RFC 2919 and RFC 8058: for broadcasts only."""
+    config = settings()
+    if urlsplit(row.unsubscribe_url).scheme not in ("https", "http") or re.search(r"[\s<>,]", row.unsubscribe_url):
+        raise ValueError("an unsubscribe link is one web address")
+    ways = [f"<{row.unsubscribe_url}>"]
+    if config.unsubscribe_mailbox:
+        token = quote(urlsplit(row.unsubscribe_url).path.rpartition("/")[2], safe="")
+        ways.append(f"<mailto:{wire_address(config.unsubscribe_mailbox)}?subject=unsubscribe%20{token}>")
+    return {
+        "List-Id": f"<{row.topic}.{config.host}>",
+        "List-Unsubscribe": ", ".join(ways),
+        "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
+        "List-Help": f"<{config.url}/unsubscribe>",
+        "Feedback-ID": f"{row.name}:{row.topic}:portal:{_sender_id()}",
+    }
+
+
+def _extra_headers(row: models.Message) -> dict[str, str]:
+    if row.kind == MailKind.BROADCAST:
+        return _list_headers(row)
+    headers = {"Auto-Submitted": "auto-generated", "X-Auto-Response-Suppress": NEVER_ANSWER}
+    if row.in_reply_to and row.kind in (MailKind.RECEIPT, MailKind.STAFF):
+        headers |= {"In-Reply-To": row.in_reply_to, "References": row.in_reply_to}
+    return headers
+
+
+class Message(flask_mail.Message):
+    """One row of the outbox as Flask-Mail knows it, and as bytes that are the same each time they are sent.
+
+    Holds no reference to the row, so that no transaction is open while it is sent. Raises ValueError where an
+    address cannot be written. Flask-Mail's constructor is not called: it asks the network for the machine's name.
+    """
+
+    def __init__(self, row: models.Message) -> None:
+        self.subject = row.title
+        self.recipients = [wire_address(row.to_address)]
+        self.sender = _sender()
+        answers = row.kind in (MailKind.RECEIPT, MailKind.BROADCAST)
+        self.reply_to = _staff_queue() if answers else None
+        self.cc = []
+        self.bcc = []
+        self.attachments = []
+        self.alts = {}
+        self.body = row.text
+        self.html = row.html
+        self.date = row.created_at.timestamp()
+        self.msgId = row.message_id
+        self.charset = "utf-8"
+        self.extra_headers = _extra_headers(row)
+        self.mail_options = []
+        self.rcpt_options = []
+
+    @property
+    def recipient(self) -> str:
+        """The one recipient. Raises ValueError if somebody added another, or one in copy."""
+        (only,) = self.send_to
+        if not isinstance(only, str):
+            raise ValueError("a recipient is an address")
+        return only
+
+    def _message(self) -> EmailMessage:  # type: ignore[override]
+        """Raises ValueError for a line break or another control character in any header."""
+        made = EmailMessage(policy=POLICY)
+        fields = {
+            "From": str(self.sender),
+            "To": self.recipient,
+            "Reply-To": str(self.reply_to or ""),
+            "Subject": _encoded(self.subject),
+            "Message-ID": self.msgId,
+            **(self.extra_headers or {}),
+        }
+        made["Date"] = format_datetime(datetime.fromtimestamp(self.date or 0, UTC))
+        for name, value in fields.items():
+            if value:
+                made[name] = _checked(name, value)
+        made.set_content(self.body or "", subtype="plain", charset="utf-8", cte="quoted-printable")
+        if self.html:
+            made.add_alternative(self.html, subtype="html", charset="utf-8", cte="quoted-printable")
+            made.set_boundary("=_" + hashlib.sha256(self.msgId.encode()).hexdigest()[:32])
+        return made
+
+
+# Connections ----------------------------------------------------------------------------------------------
+
+
+class _Smtp(smtplib.SMTP):
+    """SMTP that waits so long for a connection and so long for an answer, and no longer."""
+
+    def __init__(self, host: str, port: int, *, hello: str, tls: ssl.SSLContext | None) -> None:
+        self._connect_seconds = float(current_app.config.get("MAIL_CONNECT_SECONDS", CONNECT_SECONDS))
+        self._tls = tls
+        seconds = float(current_app.config.get("MAIL_COMMAND_SECONDS", COMMAND_SECONDS))
+        super().__init__(host, port, local_hostname=hello, timeout=seconds)
+
+    def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
+        line = socket.create_connection((host, port), self._connect_seconds)
+        line.settimeout(timeout)
+        return self._tls.wrap_socket(line, server_hostname=host) if self._tls else line
+
+
+class Connection(flask_mail.Connection):
+    """One line to the relay, or to the development mailbox where no relay is named: the same bytes for both."""
+
+    mailbox: mailbox.Maildir | None = None
+
+    def __enter__(self) -> Connection:
+        if settings().mail_server:
+            self.host = self.configure_host()
+        else:
+            self.mailbox = _maildir(create=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        host, self.host = self.host, None
+        if host is not None:
+            with suppress(smtplib.SMTPException, OSError):
+                host.quit()
+            host.close()
+        if self.mailbox is not None:
+            self.mailbox.close()
+
+    def configure_host(self) -> smtplib.SMTP:
+        """A greeted, encrypted, signed-in relay. Raises OSError or SMTPException: then nothing was sent.
+
+        The certificate is verified against MAIL_SERVER by the system's authorities, or those of SSL_CERT_FILE.
+        """
+        config = settings()
+        if config.env == "production" and not (config.mail_use_tls or config.mail_use_ssl):
+            raise smtplib.SMTPNotSupportedError("plain SMTP is for development only")
+        context = mail.tls_context() if config.mail_use_tls or config.mail_use_ssl else None
+        tls = context if config.mail_use_ssl else None
+        host = _Smtp(config.mail_server, config.mail_port, hello=_hello(config.host), tls=tls)
+        try:
+            if config.mail_use_tls:
+                host.starttls(context=context)
+            host.ehlo_or_helo_if_needed()
+            if config.mail_username and config.mail_password:
+                host.login(config.mail_username, config.mail_password)
+        except BaseException:
+            host.close()
+            raise
+        return host
+
+    def send(self, message: flask_mail.Message, envelope_from: str | tuple[str, str] | None = None) -> None:
+        """Send one message to its one recipient, and tell `email_dispatched`.
+
+        Raises ValueError before anything is sent if the message may not be; SMTPException and OSError as smtplib.
+        """
+        if not isinstance(message, Message) or isinstance(envelope_from, tuple):
+            raise ValueError("only messages of the outbox are sent")
+        content, recipient = message.as_bytes(), message.recipient
+        if self.host is not None:
+            sender = envelope_from or parseaddr(str(message.sender))[1]
+            try:
+                self.host.sendmail(sender, [recipient], content)
+            except smtplib.SMTPDataError:
+                with suppress(smtplib.SMTPException, OSError):
+                    self.host.rset()  # smtplib leaves the refused message standing when DATA itself is refused
+                raise
+        elif self.mailbox is not None:
+            self.mailbox.add(content)
+        else:
+            raise ValueError("a connection is opened by `with`")
+        self.num_emails += 1
+        flask_mail.email_dispatched.send(
+            current_app._get_current_object(),  # type: ignore[attr-defined]
+            message=message,
+        )
+
+
+def _hello(host: str) -> str:
+    """The name to greet with; a number as the literal that RFC 5321 §4.1.3 asks for."""
+    try:
+        number = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    return f"[{host}]" if number.version == 4 else f"[IPv6:{host}]"
+
+
+def verified_tls() -> ssl.SSLContext:
+    """TLS that checks certificate and name; at least version 1.2."""
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+class Mail(flask_mail.Mail):
+    """Flask-Mail with our connection. Whether it sends never depends on a debug or testing flag."""
+
+    tls_context: Callable[[], ssl.SSLContext] = staticmethod(verified_tls)
+
+    def init_mail(self, config: dict[str, Any], debug: bool | int = False, testing: bool = False) -> flask_mail._Mail:
+        quiet = {**config, "MAIL_DEBUG": 0, "MAIL_SUPPRESS_SEND": False}
+        return super().init_mail(quiet, debug=False, testing=False)
+
+    def connect(self) -> Connection:
+        return Connection(current_app.extensions["mail"])
+
+
+mail = Mail()
+
+
+# The development mailbox ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ReadMessage:
+    """A message of the development mailbox as a page shows it."""
+
+    key: str
+    to: str
+    title: str
+    at: datetime
+    text: str
+    html: str
+    headers: list[tuple[str, str]]
+
+
+def mailbox_messages(*, limit: int = 200) -> list[ReadMessage]:
+    """The development mailbox, newest first; what cannot be read, or vanishes meanwhile, is left out."""
+    if not settings().mailbox_dir.is_dir():
+        return []
+    box = _maildir(create=False)
+    times = _arrivals()
+    newest = sorted(times, key=lambda key: (times[key], key), reverse=True)[:limit]
+    read = [message for key in newest if (message := _read(box, key)) is not None]
+    return sorted(read, key=lambda message: message.at, reverse=True)
+
+
+def mailbox_message(key: str) -> ReadMessage | None:
+    """One message; None for a key that the mailbox does not list, so that no key is ever a path."""
+    if not settings().mailbox_dir.is_dir():
+        return None
+    box = _maildir(create=False)
+    return _read(box, key) if key in set(box.iterkeys()) else None
+
+
+def _maildir(*, create: bool) -> mailbox.Maildir:
+    if settings().env == "production":
+        raise smtplib.SMTPNotSupportedError("MAIL_SERVER is missing: the mailbox is for development only")
+    settings().mailbox_dir.parent.mkdir(parents=True, exist_ok=True)
+    return mailbox.Maildir(settings().mailbox_dir, factory=None, create=create)
+
+
+def _arrivals() -> dict[str, int]:
+    """When each message came, by its key: the part of the file's name before the colon."""
+    times: dict[str, int] = {}
+    for folder in ("new", "cur"):
+        with os.scandir(settings().mailbox_dir / folder) as files:
+            for file in files:
+                with suppress(FileNotFoundError):
+                    times[file.name.partition(":")[0]] = file.stat().st_mtime_ns
+    return times
+
+
+def _read(box: mailbox.Maildir, key: str) -> ReadMessage | None:
+    try:
+        made = BytesParser(EmailMessage, policy=reading).parsebytes(box.get_bytes(key))
+        at = made["Date"].datetime
+        text, html = made.get_body(("plain",)), made.get_body(("html",))
+        return ReadMessage(
+            key=key,
+            to=str(made["To"]),
+            title=str(made["Subject"] or ""),
+            at=at if at.tzinfo else at.replace(tzinfo=UTC),
+            text=text.get_content() if text else "",
+            html=html.get_content() if html else "",
+            headers=[(name, str(value)) for name, value in made.items()],
+        )
+    except (KeyError, LookupError, OSError, ValueError, AttributeError):
+        return None

@@ -1,0 +1,260 @@
+"""Who may open a page: every view says so, and whoever is not let in by a mark stays outside.
+
+`@access(MEMBER)` views are handed the `member`; no member's number ever stands in a member's address.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Any, NamedTuple, TypeVar
+from urllib.parse import urlsplit
+
+from flask import Flask, abort, current_app, g, redirect, request, session, url_for
+from flask.typing import ResponseReturnValue
+from flask_login import current_user, login_user
+from limits import parse
+
+from portal import clock
+from portal.domain import signin
+from portal.extensions import SAFE_METHODS, db, limiter, login_manager, settings, transaction
+from portal.models import SignIn
+from portal.tokens import keyed_digest
+
+PASSWORDS_AGAIN = parse("10 per 5 minutes")
+View = TypeVar("View", bound=Callable[..., Any])
+
+
+class Access(StrEnum):
+    """The four doors. RECENT: the password was given in the last five minutes."""
+
+    PUBLIC = "public"
+    MEMBER = "member"
+    RECENT = "recent"
+    DESK = "desk"
+
+
+PUBLIC, MEMBER, RECENT, DESK = Access.PUBLIC, Access.MEMBER, Access.RECENT, Access.DESK
+
+
+class Mark(NamedTuple):
+    """What a view says of itself: who may read it, who may send to it, and whether it may know its visitor."""
+
+    read: Access
+    send: Access
+    anonymous: bool
+
+    def for_method(self, method: str) -> Access:
+        return self.read if method in SAFE_METHODS else self.send
+
+
+class Visitor(NamedTuple):
+    """Who is signed in, as the frame of a page shows it; also while the database is away."""
+
+    name: str
+    staff: bool
+    member: bool
+
+
+class AccessError(Exception):
+    """A view that does not say who may open it; the portal does not start."""
+
+
+def access(read: Access, *, post: Access | None = None, anonymous: bool = False) -> Callable[[View], View]:
+    """Mark a view. `post`: who may send to it, if that is fewer. `anonymous`: cookies are neither read nor set."""
+
+    def mark(view: View) -> View:
+        view.access = Mark(read, post or read, anonymous)  # type: ignore[attr-defined]
+        return view
+
+    return mark
+
+
+def init_app(app: Flask) -> None:
+    """Set the guard before every request."""
+    app.before_request(guard)
+    login_manager.session_protection = None
+    login_manager.user_loader(_by_session)
+    login_manager.request_loader(_by_keep_cookie)
+
+
+def check(app: Flask) -> None:
+    """Raise AccessError for every route whose view has no mark."""
+    bare = [rule.rule for rule in app.url_map.iter_rules() if _mark(app, rule.endpoint) is None]
+    if bare:
+        raise AccessError(f"these pages do not say who may open them, write @access(…): {', '.join(bare)}")
+
+
+def guard() -> ResponseReturnValue | None:
+    """Let the visitor in, send to the sign-in, or refuse. Runs before every view, also where there is none."""
+    g.sign_in = g.visitor = None
+    mark = _mark(current_app, request.endpoint)
+    if request.path == "/desk" or request.path.startswith("/desk/"):
+        mark = mark or Mark(DESK, DESK, False)
+    if mark is None or mark.anonymous or request.endpoint == "static":
+        return None
+    level = mark.for_method(request.method)
+    if level is PUBLIC and request.method not in SAFE_METHODS:
+        return None
+    _limit_passwords()
+    if current_user.is_authenticated:
+        g.sign_in = current_user._get_current_object()
+        g.visitor = _visitor(g.sign_in)
+        g.seen = (g.sign_in.id, g.sign_in.seen_at)
+    return None if level is PUBLIC else _admit(level)
+
+
+def _visitor(sign_in: SignIn) -> Visitor:
+    account = sign_in.account
+    return Visitor(
+        account.member.name if account.member else account.address, account.staff, account.member is not None
+    )
+
+
+def _admit(level: Access) -> ResponseReturnValue | None:
+    if g.sign_in is None:
+        return redirect(url_for("signin.sign_in", next=_here()), 303)
+    account = g.sign_in.account
+    if level is DESK:
+        _admit_to_desk(account.staff)
+        return None
+    if account.member is None:
+        abort(403, "This sign-in belongs to the desk and has no member record.")
+    assert request.view_args is not None
+    request.view_args["member"] = account.member
+    if level is RECENT and not signin.is_recent(g.sign_in, now=clock.now()):
+        if request.method in SAFE_METHODS:
+            return redirect(url_for("signin.sign_in_again", next=_here()), 303)
+        g.unconfirmed = True  # the form asks for the password; without it nothing is committed
+    return None
+
+
+def _admit_to_desk(staff: bool) -> None:
+    if not staff:
+        abort(403, "This page is for the society's staff.")
+    if settings().desk_requires_second_factor:
+        abort(403, "The desk needs a second factor, which this sign-in does not have.")
+
+
+def confirm(password: str) -> bool:
+    """The password given again inside a form: makes the sign-in recent. False if it is wrong."""
+    now = clock.now()
+    if signin.confirm_again(g.sign_in, password, now=now):
+        g.unconfirmed = False
+        return True
+    address, where = g.sign_in.account.address, network()
+    afterwards(lambda: signin.note_failure(address, network=where, now=now))
+    return False
+
+
+def is_recent() -> bool:
+    """Whether this visitor need not give the password again."""
+    return g.sign_in is not None and signin.is_recent(g.sign_in, now=clock.now())
+
+
+def remember_session(sign_in: SignIn) -> None:
+    """Put a fresh sign-in into the session cookie: its random token and nothing else."""
+    session.clear()
+    login_user(sign_in)
+    session.pop("_id", None)  # a hash of address and browser, which we do not use
+    session.pop("_fresh", None)
+    g.sign_in = sign_in
+
+
+def afterwards(write: Callable[[], None]) -> None:
+    """Have something written after this request's transaction has ended, also if the request was refused."""
+    g.setdefault("afterwards", []).append(write)
+
+
+def next_path(otherwise: str) -> str:
+    """Where to go after signing in: a path of ours from `next`, or `otherwise`. Never another host."""
+    target = request.values.get("next", "")
+    parts = urlsplit(target)
+    odd = any(ord(letter) < 33 or letter == "\\" for letter in target)
+    if (
+        odd
+        or parts.scheme
+        or parts.netloc
+        or not target.startswith("/")
+        or target.startswith("//")
+        or len(target) > 500
+    ):
+        return otherwise
+    return target
+
+
+def network() -> str:
+    """The visitor's network, not the exact address: /24, or /64 for IPv6. What is stored with a sign-in."""
+    address = request.remote_addr or ""
+    if ":" in address:
+        return ":".join(address.split(":")[:4]) + "::/64"
+    return ".".join(address.split(".")[:3]) + ".0/24" if address else ""
+
+
+BROWSERS = (("Edg", "Edge"), ("OPR", "Opera"), ("Firefox", "Firefox"), ("Chrome", "Chrome"), ("Safari", "Safari"))
+SYSTEMS = (
+    ("Android", "Android"),
+    ("iPhone", "iPhone"),
+    ("iPad", "iPad"),
+    ("Windows", "Windows"),
+    ("Mac OS", "Mac"),
+    ("Linux", "Linux"),
+)
+
+
+def browser() -> str:
+    """The visitor's browser in words, as in "Firefox on Windows"; never the whole user agent."""
+    agent = request.user_agent.string
+    name = next((name for mark, name in BROWSERS if mark in agent), "A browser")
+    system = next((name for mark, name in SYSTEMS if mark in agent), "")
+    return f"{name} on {system}" if system else name
+
+
+def by_network() -> str:
+    """A limit's name for the visitor's network."""
+    return keyed_digest(network(), purpose="limits")
+
+
+def by_address() -> str:
+    """A limit's name for the address typed, whether we know it or not."""
+    typed = request.form.get("email", "").strip().lower()
+    return keyed_digest(typed, purpose="limits")
+
+
+def _limit_passwords() -> None:
+    """Guesses at the password from a session that is already open: ten in five minutes, counted before hashing."""
+    if request.method not in SAFE_METHODS and "password" in request.form:
+        held = keyed_digest(session.get("_user_id", ""), purpose="limits")
+        if not limiter.limiter.hit(PASSWORDS_AGAIN, "password-again", held):
+            abort(429)
+
+
+def _by_session(token: str) -> SignIn | None:
+    return signin.find(token, now=clock.now())
+
+
+def _by_keep_cookie(_request: object) -> SignIn | None:
+    """A returning visitor: the kept sign-in opens a session of its own, in its own short transaction."""
+    token = request.cookies.get(current_app.config["KEEP_COOKIE_NAME"])
+    if not token:
+        return None
+    db.session.rollback()
+    now = clock.now()
+    with transaction():
+        opened = signin.reopen(token, browser=browser(), network=network(), now=now)
+        fresh = opened.token if opened else ""
+    if not opened:
+        return None
+    session.clear()
+    session["_user_id"] = fresh
+    return signin.find(fresh, now=now)
+
+
+def _here() -> str:
+    return request.full_path.rstrip("?") if request.method in SAFE_METHODS else request.path
+
+
+def _mark(app: Flask, endpoint: str | None) -> Mark | None:
+    if endpoint == "static":
+        return Mark(PUBLIC, PUBLIC, True)
+    return getattr(app.view_functions.get(endpoint or ""), "access", None)

@@ -1,0 +1,49 @@
+"""Pages: the choices, all on one page, and the way to take a change back (P5, P10, P19 to P21, P33)."""
+
+from __future__ import annotations
+
+from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+
+from portal import clock
+from portal.domain import choices
+from portal.domain.errors import StaleRecord
+from portal.models import Member
+from portal.purposes import CHOICES
+from portal.vocabulary import Door
+from portal.web.access import MEMBER, access
+from portal.web.forms.choices import choices_form
+from portal.web.forms.signin import EmptyForm
+
+bp = Blueprint("choices", __name__)
+
+
+@bp.route("/choices", methods=["GET", "POST"])
+@access(MEMBER)
+def page(member: Member) -> ResponseReturnValue:
+    """`/choices`; after a change `?after=<row>` shows what is now different, with a button to take it back."""
+    now = clock.now()
+    standing = choices.standing(member.id)
+    form = choices_form(standing, seen=max(each.row for each in standing.values()))
+    if form.validate_on_submit():
+        before = form.seen.data or 0
+        try:
+            choices.change_many(member.subject, form.answers(), seen=before, via=Door.PAGE, now=now)
+            return redirect(url_for("choices.page", after=before), 303)
+        except StaleRecord as error:
+            form.refuse("", str(error))
+            form.take_up(choices.newest_row(member.id))
+    after = request.args.get("after", type=int)
+    changes = choices.changes_since(member.id, after, now=now) if after is not None else []
+    shown = {"form": form, "standing": standing, "catalogue": CHOICES, "changes": changes, "after": after}
+    return render_template("choices/choices.html", **shown), 422 if form.errors else 200
+
+
+@bp.post("/choices/undo/<int:after>")
+@access(MEMBER)
+def undo(member: Member, after: int) -> ResponseReturnValue:
+    """`/choices/undo/<row>`: put back what was changed after a row."""
+    if EmptyForm().validate_on_submit():
+        choices.undo_since(member.subject, after, via=Door.PAGE, now=clock.now())
+        flash("Taken back. Your choices are as they were before.", "success")
+    return redirect(url_for("choices.page"), 303)

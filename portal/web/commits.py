@@ -1,0 +1,50 @@
+"""The one place where a page's work is committed: a POST whose answer is below 400. All else is rolled back."""
+
+from __future__ import annotations
+
+from flask import Flask, Response, g, make_response, render_template, request, session
+from werkzeug.exceptions import Forbidden
+
+from portal import clock
+from portal.domain import signin
+from portal.extensions import db, transaction
+
+
+def init_app(app: Flask) -> None:
+    """Close every request's transaction."""
+    app.after_request(close)
+
+
+def close(response: Response) -> Response:
+    """Commit or roll back, then write what outlives a refusal, each in a short transaction of its own."""
+    acted = request.method == "POST" and response.status_code < 400
+    if acted and g.get("unconfirmed"):
+        acted = False
+        response = make_response(render_template("errors/error.html", error=Forbidden(), reference=""), 403)
+    if acted:
+        db.session.commit()
+        _renew_cookie()
+    else:
+        db.session.rollback()
+    for write in g.pop("afterwards", []):
+        with transaction():
+            write()
+    _note_use()
+    db.session.rollback()
+    return response
+
+
+def _renew_cookie() -> None:
+    """A sign-in whose password was given again has a new token; the cookie follows once that is committed."""
+    sign_in = g.get("sign_in")
+    if sign_in is not None and sign_in.token and "_user_id" in session and session["_user_id"] != sign_in.token:
+        session["_user_id"] = sign_in.token
+
+
+def _note_use() -> None:
+    """Note at most once a minute that the sign-in is in use."""
+    noted = g.get("seen")
+    now = clock.now()
+    if noted is not None and noted[1] < now - signin.SEEN_EVERY:
+        with transaction():
+            signin.see(noted[0], now=now)

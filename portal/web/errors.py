@@ -1,0 +1,88 @@
+"""What a visitor reads when something went wrong: what happened, that nothing was lost, and the way on."""
+
+from __future__ import annotations
+
+import secrets
+from urllib.parse import urlsplit
+
+import structlog
+from flask import Flask, current_app, render_template, request
+from flask.typing import ResponseReturnValue
+from flask_wtf.csrf import CSRFError
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from werkzeug.exceptions import BadRequest, HTTPException, InternalServerError, ServiceUnavailable
+
+from portal.domain.errors import DomainError, LinkUsedUp
+
+log = structlog.get_logger()
+AWAY = (OperationalError, InterfaceError, PoolTimeout)
+RETRY_AFTER = 30  # seconds
+NEVER_KEPT = ("csrf_token", "password", "new_password", "current_password")
+
+
+def init_app(app: Flask) -> None:
+    """Register the handlers; a domain error that no form has shown ends here too."""
+    app.register_error_handler(HTTPException, page)
+    app.register_error_handler(CSRFError, form_expired)
+    app.register_error_handler(LinkUsedUp, used_up)
+    app.register_error_handler(DomainError, refused)
+    for error in AWAY:
+        app.register_error_handler(error, away)
+    app.register_error_handler(InternalServerError, broken)
+
+
+def page(error: HTTPException) -> ResponseReturnValue:
+    """Any refusal with a status of its own."""
+    if error.response is not None:
+        return error.response
+    headers = {"Retry-After": str(_retry_after(error))} if error.code in (429, 503) else {}
+    if error.code == 405 and (allowed := error.get_headers()):
+        headers |= {name: value for name, value in allowed if name == "Allow"}
+    return render_template("errors/error.html", error=error, reference=""), error.code or 500, headers
+
+
+def form_expired(error: CSRFError) -> ResponseReturnValue:
+    """A form without a valid token. What was typed is offered again, if it was sent from our own page."""
+    own = request.headers.get("Sec-Fetch-Site", _by_origin()) in ("same-origin", "none")
+    kept = [(name, text) for name, text in request.form.items(multi=True) if name not in NEVER_KEPT] if own else []
+    return render_template("errors/form_expired.html", kept=kept, action=request.path, own=own), 400
+
+
+def used_up(error: LinkUsedUp) -> ResponseReturnValue:
+    """A mailed link that no longer works: why, and the way on."""
+    return render_template("errors/used_up.html", reason=str(error)), 410
+
+
+def refused(error: DomainError) -> ResponseReturnValue:
+    """A refusal that the view did not expect: its sentence is still the right one."""
+    shown = BadRequest(str(error))
+    return render_template("errors/error.html", error=shown, reference=""), 422
+
+
+def away(error: Exception) -> ResponseReturnValue:
+    """The database is away or busy: nothing was changed, try again."""
+    log.error("database.away", kind=type(error).__name__)
+    answer = ServiceUnavailable("The portal cannot reach its records just now. Nothing was changed.")
+    return render_template("errors/error.html", error=answer, reference=""), 503, {"Retry-After": str(RETRY_AFTER)}
+
+
+def broken(error: InternalServerError) -> ResponseReturnValue:
+    """A fault of ours: a reference to quote, and no detail. Errors of the database say only their kind in the log."""
+    cause = error.original_exception
+    if isinstance(cause, AWAY):
+        return away(cause)
+    reference = secrets.token_hex(4)
+    trace = None if cause is None or "sqlalchemy" in type(cause).__module__ else cause
+    log.error("page.broken", reference=reference, kind=type(cause).__name__, endpoint=request.endpoint, exc_info=trace)
+    return render_template("errors/error.html", error=error, reference=reference), 500
+
+
+def _by_origin() -> str:
+    """For browsers without Sec-Fetch-Site: whether Origin or Referer is one of ours."""
+    source = request.headers.get("Origin") or request.headers.get("Referer") or ""
+    return "same-origin" if urlsplit(source).netloc == urlsplit(current_app.config["PORTAL_URL"]).netloc else ""
+
+
+def _retry_after(error: HTTPException) -> int:
+    return 300 if error.code == 429 else RETRY_AFTER

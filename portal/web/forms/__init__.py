@@ -1,0 +1,80 @@
+"""Forms: what may come in, checked. They are drawn by our own macros, so a form here is only a validator."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask_wtf import FlaskForm
+from wtforms import Field, PasswordField, StringField
+from wtforms.validators import ValidationError
+
+from portal.domain import values
+from portal.web import access
+
+
+def trim(text: object) -> object:
+    """A filter: blanks around what was typed are not part of it."""
+    return text.strip() if isinstance(text, str) else text
+
+
+def email_address(form: FlaskForm, field: Field) -> None:
+    """A validator: an address that could exist; stores it tidily."""
+    if not field.data:
+        raise ValidationError("Enter an email address, such as name@example.org.")
+    try:
+        field.data = values.email(field.data)
+    except ValueError as error:
+        raise ValidationError(str(error)) from error
+
+
+class Form(FlaskForm):
+    """Base of all forms."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+
+    def text(self, name: str) -> str:
+        """What was typed into a field; empty text where nothing was."""
+        return self[name].data or ""
+
+    def refuse(self, name: str, text: str) -> None:
+        """Put a sentence beside a field, or on top of the form where `name` is empty."""
+        if name:
+            self[name].errors = [*self[name].errors, text]
+        else:
+            self.form_errors.append(text)
+
+
+class RecentForm(Form):
+    """A form that acts only for somebody who gave the password in the last five minutes.
+
+    Whoever did not finds one field **Password** at its end, and everything typed.
+    """
+
+    password = PasswordField("Password")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if access.is_recent():
+            del self.password
+
+    @property
+    def asks_password(self) -> bool:
+        return "password" in self
+
+    def validate(self, extra_validators: Any = None) -> bool:
+        """All other fields first; the password is proved only when they are right."""
+        good: bool = super().validate(extra_validators)
+        if not good or not self.asks_password:
+            return good
+        if self.password.data and access.confirm(self.password.data):
+            return True
+        text = "This is not your password." if self.password.data else "Enter your password, to show that it is you."
+        self.refuse("password", text)
+        return False
+
+
+class AddressForm(Form):
+    """One address, typed to have a link mailed."""
+
+    email = StringField("Email address", filters=[trim], validators=[email_address])

@@ -1,0 +1,132 @@
+"""The profile form, made from the data map: what a member may edit, its label, why we ask, its length (P7)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import date
+from typing import Any, cast
+
+from sqlalchemy import Date, Text
+from wtforms import BooleanField, Field, HiddenField, IntegerField, SelectField, StringField, TextAreaField
+from wtforms.fields import EmailField
+from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]
+from wtforms.validators import InputRequired, Length, ValidationError
+from wtforms.widgets import HiddenInput
+
+from portal import clock
+from portal.datamap import inventory
+from portal.datamap.inventory import Entry
+from portal.domain import values
+from portal.extensions import Base
+from portal.models import Member
+from portal.models.member import LONG
+from portal.purposes import CHOICES, SUPPRESS
+from portal.vocabulary import Edit
+from portal.web.forms import Form, RecentForm, email_address, trim
+
+ENTRIES: Mapping[str, Entry] = {
+    entry.column.name: entry for entry in inventory.entries(Base.metadata, edit=Edit.MEMBER, table="member")
+}
+FREE_TEXT = ("education", "work_experience", "certifications", "interests", "demographics")
+
+
+class BaseProfileForm(Form):
+    """What the form has beside the fields of the map. `suppress` is the last control (P6)."""
+
+    version = IntegerField(widget=HiddenInput())
+    suppress = BooleanField(CHOICES[SUPPRESS].label)
+    suppress_shown = HiddenField()
+
+    @property
+    def moved_suppress(self) -> bool:
+        """Whether the check box was moved on this page; one that was only carried along changes nothing."""
+        return bool(self.suppress.data) != (self.suppress_shown.data == "yes")
+
+    def take_up(self, member: Member) -> dict[str, str]:
+        """Go on from the record as it stands now: from label to present value, where it differs from what was typed."""
+        self.version.data = member.version
+        self.version.raw_data = [str(member.version)]
+        differing = {
+            name: getattr(member, name) for name, typed in self.stored().items() if getattr(member, name) != typed
+        }
+        return {ENTRIES[name].note.label: str(value or "empty") for name, value in differing.items()}
+
+    def stored(self) -> dict[str, str | date | None]:
+        """The values as they are stored."""
+        return {name: self[name].data for name in ENTRIES}
+
+
+def _checked(parse: Callable[[str], Any]) -> Callable[[Form, Field], None]:
+    """A validator that turns typed text into its stored value, or shows the parser's sentence."""
+
+    def check(form: Form, field: Field) -> None:
+        try:
+            field.data = parse(field.data or "")
+        except ValueError as error:
+            raise ValidationError(str(error)) from error
+
+    return check
+
+
+def _phone(form: Form, field: Field) -> None:
+    _checked(lambda text: values.phone(text, form["country"].data or "") if text else "")(form, field)
+
+
+def _birth_date(text: str) -> date | None:
+    return values.birth_date(text, clock.society_date(clock.now())) if text else None
+
+
+def _country(text: str) -> str:
+    return values.country(text) if text else ""
+
+
+CHECKS: Mapping[str, Callable[[Form, Field], None]] = {
+    "phone": _phone,
+    "mobile": _phone,
+    "birth_date": _checked(_birth_date),
+    "country": _checked(_country),
+}
+
+
+def _field(name: str, entry: Entry) -> Field:
+    """One column as a form field: label, why we ask, length and whether it is needed come from the map."""
+    note = entry.note
+    needed = [InputRequired(f"Enter your {note.label.lower()}.")] if note.required else []
+    if name == "country":
+        choices = [SelectChoice("", "Choose a country"), *(SelectChoice(*each) for each in values.countries())]
+        return SelectField(note.label, choices=choices, validators=[*needed, CHECKS[name]])
+    if note.options:
+        return SelectField(
+            note.label,
+            choices=[SelectChoice("", "Choose"), *(SelectChoice(*each) for each in note.options)],
+            validators=needed,
+        )
+    if isinstance(entry.column.type, Text):
+        most = Length(max=LONG, message=f"This is too long: {LONG:,} characters fit.")
+        return TextAreaField(note.label, filters=[trim], validators=[*needed, most, _checked(values.long_text)])
+    fits = Length(max=entry.length or LONG, message=f"This is too long: {entry.length} characters fit.")
+    if isinstance(entry.column.type, Date):
+        return StringField(note.label, filters=[trim], validators=[*needed, CHECKS[name]])
+    check = CHECKS.get(name, _checked(values.line))
+    return StringField(note.label, filters=[trim], validators=[*needed, fits, check])
+
+
+ProfileForm = cast(
+    type[BaseProfileForm],
+    type("ProfileForm", (BaseProfileForm,), {name: _field(name, entry) for name, entry in ENTRIES.items()}),
+)
+
+
+def profile_form(member: Member, *, suppressed: bool) -> BaseProfileForm:
+    """The form filled from the record, or from what was sent."""
+    shown = {name: getattr(member, name) for name in ENTRIES}
+    return ProfileForm(
+        data=shown
+        | {"version": member.version, "suppress": suppressed, "suppress_shown": "yes" if suppressed else "no"}
+    )
+
+
+class EmailForm(RecentForm):
+    """A new sign-in address."""
+
+    email = EmailField("Email address", filters=[trim], validators=[email_address])

@@ -1,0 +1,131 @@
+"""Pages: Member Information, Change Contact/Profile Info, and the change of the sign-in address (P1, P6, P7)."""
+
+from __future__ import annotations
+
+from flask import Blueprint, abort, flash, redirect, render_template, url_for
+from flask.typing import ResponseReturnValue
+
+from portal import clock
+from portal.datamap import inventory
+from portal.domain import choices, members, values
+from portal.domain.errors import StaleRecord
+from portal.extensions import Base, limiter
+from portal.models import Member
+from portal.purposes import SUPPRESS
+from portal.vocabulary import Door, Kind
+from portal.web.access import MEMBER, PUBLIC, RECENT, access, by_network
+from portal.web.forms.members import ENTRIES, FREE_TEXT, BaseProfileForm, EmailForm, profile_form
+from portal.web.forms.signin import EmptyForm
+
+bp = Blueprint("members", __name__)
+
+GROUPS = (Kind.IDENTITY, Kind.CONTACT, Kind.WORK, Kind.ABOUT, Kind.MEMBERSHIP)
+HIDDEN = ("id", "email_key", "address_hash")
+
+
+@bp.get("/profile")
+@access(MEMBER)
+def profile(member: Member) -> ResponseReturnValue:
+    """`/profile`: Member Information."""
+    shown = [each for each in inventory.entries(Base.metadata, table="member") if each.column.name not in HIDDEN]
+    groups = {group: [each for each in shown if each.note.kind is group] for group in GROUPS}
+    return render_template(
+        "members/profile.html",
+        member=member,
+        groups=groups,
+        labels=values.address_labels(member.country),
+        suppressed=choices.standing(member.id)[SUPPRESS],
+        waiting=members.waiting_change(member),
+    )
+
+
+@bp.route("/profile/edit", methods=["GET", "POST"])
+@access(MEMBER)
+def edit(member: Member) -> ResponseReturnValue:
+    """`/profile/edit`: Change Contact/Profile Info."""
+    suppressed = choices.standing(member.id)[SUPPRESS].value == "yes"
+    form = profile_form(member, suppressed=suppressed)
+    newer: dict[str, str] = {}
+    if form.validate_on_submit():
+        try:
+            _say_what_changed(_save(member, form))
+            return redirect(url_for("members.profile"), 303)
+        except StaleRecord as error:
+            form.refuse("", str(error))
+            newer = form.take_up(member)
+    return render_template(
+        "members/edit.html",
+        form=form,
+        newer=newer,
+        member=member,
+        entries=ENTRIES,
+        free_text=FREE_TEXT,
+        groups=GROUPS,
+        labels=values.address_labels(form["country"].data or ""),
+    ), 422 if form.errors else 200
+
+
+@bp.route("/profile/email", methods=["GET", "POST"])
+@access(RECENT)
+def email(member: Member) -> ResponseReturnValue:
+    """`/profile/email`: a new sign-in address, confirmed at the new one, told to the old one."""
+    form = EmailForm()
+    if form.validate_on_submit():
+        members.ask_email_change(member, form.text("email"), via=Door.PAGE, now=clock.now())
+        flash(
+            "We have sent a link to the new address. Your address changes when you open it and press Confirm.", "info"
+        )
+        return redirect(url_for("members.profile"), 303)
+    waiting = members.waiting_change(member)
+    return render_template("members/email.html", form=form, member=member, waiting=waiting), 422 if form.errors else 200
+
+
+@bp.route("/profile/email/confirm/<token>", methods=["GET", "POST"])
+@access(PUBLIC)
+@limiter.limit("60 per hour", key_func=by_network, methods=["POST"], scope="email-links")
+def confirm_email(token: str) -> ResponseReturnValue:
+    """`/profile/email/confirm/<token>`: the link in the new mailbox. GET asks, POST acts."""
+    now = clock.now()
+    form = EmptyForm()
+    if form.validate_on_submit():
+        if members.confirm_email(token, now=now) is None:
+            abort(404)
+        flash("Your new email address is confirmed. Sign in with it from now on.", "success")
+        return redirect(url_for("overview.start"), 303)
+    if members.change_to_confirm(token, now=now) is None:
+        abort(404)
+    return render_template("members/confirm_email.html", form=form, token=token)
+
+
+@bp.route("/profile/email/cancel/<token>", methods=["GET", "POST"])
+@access(PUBLIC)
+@limiter.limit("60 per hour", key_func=by_network, methods=["POST"], scope="email-links")
+def cancel_email(token: str) -> ResponseReturnValue:
+    """`/profile/email/cancel/<token>`: the link in the old mailbox. GET asks, POST acts."""
+    now = clock.now()
+    form = EmptyForm()
+    if form.validate_on_submit():
+        if members.cancel_email(token, now=now) is None:
+            abort(404)
+        flash("The change is cancelled. Your old address stays, or is back.", "success")
+        return redirect(url_for("overview.start"), 303)
+    if members.change_to_cancel(token, now=now) is None:
+        abort(404)
+    return render_template("members/cancel_email.html", form=form, token=token)
+
+
+def _save(member: Member, form: BaseProfileForm) -> list[str]:
+    """Save the record; the check box counts only if the member has moved it on this page."""
+    now = clock.now()
+    changed = members.save_profile(member, form.stored(), version=form.version.data or 0, via=Door.PAGE, now=now)
+    labels = [ENTRIES[name].note.label for name in changed]
+    if form.moved_suppress:
+        wanted = "yes" if form.suppress.data else "no"
+        if choices.change(member.subject, SUPPRESS, to=wanted, via=Door.PAGE, now=now):
+            labels.append(f"Suppress Broadcast Emails is now {'on' if form.suppress.data else 'off'}")
+    return labels
+
+
+def _say_what_changed(labels: list[str]) -> None:
+    """Names of fields only: what is flashed travels in a cookie, which holds nothing personal."""
+    flash(f"Saved: {', '.join(labels)}." if labels else "Nothing was changed.", "success" if labels else "info")

@@ -1,0 +1,74 @@
+"""Pages behind the link in an email: public, without cookie or session. GET asks, POST acts (RFC 8058)."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, abort, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+
+from portal import clock
+from portal.domain import unsubscribe
+from portal.domain.errors import NothingToUndo
+from portal.extensions import csrf, limiter
+from portal.tokens import EVERYTHING, UnsubscribeToken, read_unsubscribe
+from portal.vocabulary import Door
+from portal.web.access import PUBLIC, access, by_address, by_network
+from portal.web.forms import AddressForm
+
+bp = Blueprint("unsubscribe", __name__)
+
+
+@bp.route("/unsubscribe", methods=["GET", "POST"])
+@access(PUBLIC)
+@limiter.limit("20 per hour", key_func=by_network, methods=["POST"], scope="links-network")
+@limiter.limit("5 per day", key_func=by_address, methods=["POST"], scope="links-address")
+def lost_link() -> ResponseReturnValue:
+    """`/unsubscribe`: for whoever lost the link. The same answer for every address."""
+    form = AddressForm()
+    if form.validate_on_submit():
+        unsubscribe.ask_for_link(form.text("email"), now=clock.now())
+        return redirect(url_for("unsubscribe.link_sent"), 303)
+    return render_template("unsubscribe/lost_link.html", form=form), 422 if form.errors else 200
+
+
+@bp.get("/unsubscribe/link-sent")
+@access(PUBLIC)
+def link_sent() -> ResponseReturnValue:
+    """`/unsubscribe/link-sent`."""
+    return render_template("unsubscribe/link_sent.html")
+
+
+@bp.route("/unsubscribe/<token>", methods=["GET", "POST"])
+@csrf.exempt
+@access(PUBLIC, anonymous=True)
+def by_link(token: str) -> ResponseReturnValue:
+    """`/unsubscribe/<token>`: a person's button, a mail program's button, and a look that changes nothing."""
+    read = read_unsubscribe(token)
+    if read is None:
+        abort(404)
+    if request.method == "POST" and request.form.get("List-Unsubscribe") == "One-Click":
+        unsubscribe.stop(read, via=Door.ONE_CLICK, now=clock.now())
+        return Response("You are unsubscribed.\n", mimetype="text/plain")
+    if request.method == "POST" and "undo" in request.form:
+        return _give_back(token, read)
+    if request.method == "POST" and ("confirm" in request.form or "everything" in request.form):
+        return _stop(token, read._replace(topic=EVERYTHING) if "everything" in request.form else read)
+    return _page("asks", token, read)
+
+
+def _stop(token: str, wanted: UnsubscribeToken) -> ResponseReturnValue:
+    unsubscribe.stop(wanted, via=Door.LINK, now=clock.now())
+    return _page("stopped", token, wanted)
+
+
+def _give_back(token: str, read: UnsubscribeToken) -> ResponseReturnValue:
+    wanted = read._replace(topic=EVERYTHING) if request.form["undo"] == EVERYTHING else read
+    try:
+        unsubscribe.give_back(wanted, now=clock.now())
+    except NothingToUndo:
+        return _page("too_late", token, wanted)
+    return _page("given_back", token, wanted)
+
+
+def _page(state: str, token: str, read: UnsubscribeToken) -> str:
+    topic = unsubscribe.topic_name(read)
+    return render_template("unsubscribe/by_link.html", state=state, token=token, topic=topic)
