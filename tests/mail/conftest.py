@@ -13,14 +13,15 @@ from flask import Flask
 from jinja2 import ChoiceLoader, DictLoader, StrictUndefined
 from sqlalchemy import select
 
-from config import from_environment
 from portal import create_app
-from portal.extensions import db, transaction
+from portal.extensions import db
 from portal.mail import outbox
 from portal.models import Member, Message, Subject
 from portal.models.member import new_subject
 from portal.models.message import MailKind
 from portal.tokens import canonical_address, sign_unsubscribe, suppression_hash
+from tests.databases import writes
+from tests.settings import config_for
 
 from .relay import Relay
 
@@ -43,33 +44,27 @@ TEMPLATES |= {path.replace("hello", "farewell"): text for path, text in TEMPLATE
 MakePortal = Callable[..., Flask]
 
 
-def environment(root: Path, **more: str) -> dict[str, str]:
-    """The settings of a portal under test; the same for one in another process."""
-    return {
-        "PORTAL_ENV": "testing",
-        "PORTAL_URL": "https://privacy.example.org",
-        "DATABASE_URL": f"sqlite:///{root}/portal.db",
-        "STAFF_EMAILS": "desk@example.org",
-        "PRIVACY_CONTACT": "Privacy desk, privacy@example.org",
-        "SOCIETY_POSTAL_ADDRESS": "P.O. Box 1, Springfield",
-        "RATELIMIT_STORAGE_URI": "memory://",
-        **more,
-    }
+SETTINGS = {
+    "PORTAL_URL": "https://privacy.example.org",
+    "PRIVACY_CONTACT": "Privacy desk, privacy@example.org",
+    "SOCIETY_POSTAL_ADDRESS": "P.O. Box 1, Springfield",
+}
 
 
 @pytest.fixture
-def make_portal(tmp_path: Path) -> Iterator[MakePortal]:
-    """Makes a portal over one database, with other settings where a test names them."""
+def make_portal(database: str, tmp_path: Path) -> Iterator[MakePortal]:
+    """Makes a portal over the test's database, with other settings where a test names them."""
     with ExitStack() as stack:
 
         def make(**more: str) -> Flask:
-            app = create_app(from_environment(environment(tmp_path, **more), root=tmp_path))
+            app = create_app(config_for(database, tmp_path, **(SETTINGS | more)))
             app.config.update(MAIL_CONNECT_SECONDS=2, MAIL_COMMAND_SECONDS=2)
             app.jinja_env.undefined = StrictUndefined
-            app.jinja_env.loader = ChoiceLoader([DictLoader(TEMPLATES), app.jinja_env.loader])  # type: ignore[list-item]
+            loaders = [DictLoader(TEMPLATES), app.jinja_env.loader]
+            app.jinja_env.loader = ChoiceLoader([loader for loader in loaders if loader])
             stack.enter_context(app.app_context())
-            db.create_all()
             stack.callback(db.engine.dispose)
+            stack.callback(db.session.remove)
             return app
 
         yield make
@@ -89,7 +84,7 @@ def portal(make_portal: MakePortal, relay: Relay) -> Flask:
 
 def member(email: str = "alice@example.org", **fields: object) -> UUID:
     """A member of whom only what mail needs is known."""
-    with transaction():
+    with writes():
         subject = new_subject()
         db.session.add(subject)
         address = canonical_address(email)
@@ -110,7 +105,7 @@ def put(
     first_name: str = "Alice",
 ) -> UUID:
     """One message in the outbox, committed."""
-    with transaction():
+    with writes():
         broadcast = kind is MailKind.BROADCAST
         token = ""
         if broadcast:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 import ssl
@@ -62,7 +63,6 @@ class Relay:
     hold_seconds: float = 0.0
     port: int = 0
     received: list[Received] = field(default_factory=list)
-    dialogue: list[str] = field(default_factory=list)
 
     async def handle_MAIL(  # noqa: N802
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
@@ -83,14 +83,14 @@ class Relay:
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
         assert isinstance(envelope.content, bytes)
-        peer: tuple[str, int] = session.peer[:2]  # type: ignore[index]
+        assert isinstance(session.peer, tuple)
         received = Received(
             mail_from=envelope.mail_from or "",
             rcpt_tos=tuple(envelope.rcpt_tos),
             content=envelope.content,
             hello=str(session.host_name),
             encrypted=session.ssl is not None,
-            peer=peer,
+            peer=(str(session.peer[0]), int(session.peer[1])),
             signed_in=session.auth_data or "",
         )
         if self.hold_seconds:
@@ -99,6 +99,7 @@ class Relay:
         if answer is None:
             self.received.append(received)
         if self.drop_after_data:
+            assert isinstance(server.transport, asyncio.Transport)
             server.transport.abort()
         return answer or "250 2.0.0 OK"
 

@@ -14,16 +14,20 @@ import pytest
 from flask import Flask
 from sqlalchemy import update
 
-from portal.extensions import db, transaction
-from portal.mail import delivery
+from portal.extensions import db, settings
+from portal.mail import delivery, outbox, transport
 from portal.mail.delivery import Delivered, deliver
-from portal.models import Member, Message, Subject, Suppression
+from portal.models import Member, Subject, Suppression
 from portal.models.choice import ChoiceRow
 from portal.models.message import MailKind
 from portal.tokens import canonical_address, suppression_hash
+from tests.databases import writes
+from tests.settings import environment
 
-from .conftest import START, MakePortal, environment, member, outbox_rows, put, stored
+from .conftest import SETTINGS, START, MakePortal, member, outbox_rows, put, stored
 from .relay import Relay, free_port, speaking
+
+pytestmark = pytest.mark.opens_smtp
 
 ROOT = Path(__file__).parents[2]
 MINUTE = timedelta(minutes=1)
@@ -49,10 +53,14 @@ def test_sent_and_cleared(portal: Flask, relay: Relay) -> None:
 
 
 def test_nothing_leaves_of_a_transaction_that_failed(portal: Flask, relay: Relay) -> None:
-    with pytest.raises(ZeroDivisionError), transaction():
-        delivery.outbox.put("hello", kind=MailKind.ACCOUNT, to="a@example.org", subject_id=None, now=START, first_name="")
-        db.session.flush()
-        raise ZeroDivisionError
+    def put_and_fail() -> None:
+        with writes():
+            outbox.put("hello", kind=MailKind.ACCOUNT, to="a@example.org", subject_id=None, now=START, first_name="")
+            db.session.flush()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        put_and_fail()
     assert at(START) == Delivered()
 
 
@@ -120,7 +128,7 @@ def suppress_address() -> None:
 def test_no_broadcast_to_whoever_has_said_no_meanwhile(portal: Flask, relay: Relay, change: object) -> None:
     ident = put(MailKind.BROADCAST, subject_id=member())
     assert callable(change)
-    with transaction():
+    with writes():
         change()
     assert at(START) == Delivered(cancelled=1)
     row = stored(ident)
@@ -133,7 +141,7 @@ def test_broadcasts_follow_a_changed_address_and_other_mail_does_not(portal: Fla
     subject_id = member()
     put(MailKind.BROADCAST, subject_id=subject_id)
     put(MailKind.ACCOUNT, subject_id=subject_id)
-    with transaction():
+    with writes():
         found = db.session.get_one(Member, subject_id)
         found.email = found.email_key = "alice.new@example.org"
         found.address_hash = suppression_hash("alice.new@example.org")
@@ -145,7 +153,7 @@ def test_no_mail_after_erasure_but_the_farewell(portal: Flask, relay: Relay) -> 
     subject_id = member()
     receipt = put(MailKind.RECEIPT, subject_id=subject_id)
     farewell = put(MailKind.RECEIPT, subject_id=subject_id, name="farewell")
-    with transaction():
+    with writes():
         erase()
     assert at(START) == Delivered(sent=1, cancelled=1)
     assert (stored(receipt).state, stored(farewell).state) == ("cancelled", "sent")
@@ -154,7 +162,7 @@ def test_no_mail_after_erasure_but_the_farewell(portal: Flask, relay: Relay) -> 
 def test_receipts_reach_whoever_suppressed_broadcasts(portal: Flask, relay: Relay) -> None:
     subject_id = member()
     put(MailKind.RECEIPT, subject_id=subject_id)
-    with transaction():
+    with writes():
         choose("suppress_broadcast_emails", "yes")
         restrict()
         suppress_address()
@@ -268,7 +276,7 @@ def test_a_silent_server_times_out(make_portal: MakePortal) -> None:
 def test_a_server_that_falls_silent_under_a_message(portal: Flask, relay: Relay) -> None:
     portal.config["MAIL_COMMAND_SECONDS"] = 0.3
     relay.hold_seconds = 0.8
-    ident, other = put(), put(to="bob@example.org")
+    ident, other = put(now=START - MINUTE), put(to="bob@example.org")
     assert at(START) == Delivered(retried=1, deferred=1)
     assert (stored(ident).attempts, stored(other).attempts) == (1, 0)
 
@@ -291,8 +299,13 @@ def refuse_all_but_the_desk(address: str) -> str | None:
     return None if address == "desk@example.org" else "550 5.1.1 no"
 
 
+def our_log(caplog: pytest.LogCaptureFixture) -> str:
+    """What the portal logged: the tests' own mail server, in this process, logs all that it reads."""
+    return "\n".join(each.getMessage() for each in caplog.records if each.name.startswith("portal"))
+
+
 def test_the_alarm_names_nobody(portal: Flask, relay: Relay, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, logger="portal")
     relay.on_rcpt = refuse_all_but_the_desk
     ident = put(MailKind.RECEIPT, subject_id=member(), first_name="Alice")
     assert at(START) == Delivered(dead=1, sent=1)
@@ -305,7 +318,7 @@ def test_the_alarm_names_nobody(portal: Flask, relay: Relay, caplog: pytest.LogC
         assert "https://privacy.example.org/desk" in part
     (record,) = [each for each in caplog.records if each.levelno == logging.ERROR]
     assert record.getMessage().startswith(f"mail.dead message={ident} kind=receipt")
-    for text in (caplog.text, alarm.content.decode().replace("=\r\n", "")):
+    for text in (our_log(caplog), alarm.content.decode().replace("=\r\n", "")):
         assert "alice" not in text.lower()
 
 
@@ -331,14 +344,20 @@ def test_logs_hold_no_address_and_no_text(
 ) -> None:
     caplog.set_level(logging.DEBUG, logger="portal")
     portal.debug = True
-    for answer in ("550 5.1.1 <alice@example.org> unknown", "450 4.2.0 alice@example.org later", "421 4.0.0 alice", None):
+    for answer in (
+        "550 5.1.1 <alice@example.org> unknown",
+        "450 4.2.0 alice@example.org later",
+        "421 4.0.0 alice",
+        None,
+    ):
         relay.on_rcpt = lambda address, answer=answer: answer if "alice" in address else None  # type: ignore[misc]
         put(first_name="Xanthippe")
         at(START)
+    relay.on_rcpt = lambda _address: None
     relay.drop_after_data = True
     put(first_name="Xanthippe")
     at(START)
-    out = caplog.text + "".join(capfd.readouterr())
+    out = our_log(caplog) + "".join(capfd.readouterr())
     assert "mail.dead" in out
     assert "mail.relay_away" in out
     assert "alice" not in out
@@ -349,15 +368,11 @@ def test_logs_hold_no_address_and_no_text(
 
 
 def worker(root: Path, relay: Relay, moment: datetime) -> subprocess.Popen[str]:
-    settings = environment(
-        root,
-        MAIL_SERVER="localhost",
-        MAIL_PORT=str(relay.port),
-        DATABASE_URL=str(db.engine.url.render_as_string(hide_password=False)),
-    )
+    url = settings().database_url
+    words = environment(url, **SETTINGS, MAIL_SERVER="localhost", MAIL_PORT=str(relay.port))
     process = subprocess.Popen(
         [sys.executable, str(ROOT / "tests/mail/worker_process.py"), moment.isoformat(), str(root)],
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **settings},
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **words},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -368,9 +383,9 @@ def worker(root: Path, relay: Relay, moment: datetime) -> subprocess.Popen[str]:
 
 
 def test_two_workers_deliver_each_message_once(portal: Flask, relay: Relay, tmp_path: Path) -> None:
-    with transaction():
+    with writes():
         for number in range(100):
-            delivery.outbox.put(
+            outbox.put(
                 "hello",
                 kind=MailKind.ACCOUNT,
                 to=f"m{number}@example.org",
@@ -418,27 +433,28 @@ def test_a_worker_whose_lease_ran_out_sends_nothing_twice(portal: Flask, relay: 
     (claimed,) = delivery._claim("sleeper", at=START, most=50)
     assert claimed == ident
     assert at(START + 3 * MINUTE) == Delivered(sent=1)
-    with delivery.transport.mail.connect() as line:
+    with transport.mail.connect() as line:
         outcome = delivery._deliver_one(line, ident, "sleeper", now=lambda: START + 3 * MINUTE)
     assert outcome == "lost"
     assert len(relay.received) == 1
 
 
 def test_a_slow_batch_renews_its_lease(portal: Flask, relay: Relay) -> None:
-    """Three messages at 90 seconds each: the third is still ours after four and a half minutes."""
-    idents = [put(to=f"m{number}@example.org") for number in range(3)]
-    ticks = iter(range(1000))
-    leases = []
+    """Three messages at ninety seconds each: a second worker, come while the last one is under way, finds nothing."""
+    for number in range(3):
+        put(to=f"m{number}@example.org")
+    time = [START]
+    second: list[Delivered] = []
 
-    def seen(_address: str) -> None:
-        leases.append([stored(ident).lease_until for ident in idents])
+    def on_rcpt(_address: str) -> None:
+        time[0] += timedelta(seconds=90)
+        if len(relay.received) == 2:
+            with portal.app_context():
+                second.append(at(time[0]))
 
-    def now() -> datetime:
-        return START + timedelta(seconds=45 * next(ticks))
-
-    relay.on_mail = lambda address: seen(address)
-    with portal.app_context():
-        assert deliver(now=now, limit=3).sent == 3
+    relay.on_rcpt = on_rcpt
+    assert deliver(now=lambda: time[0]) == Delivered(sent=3)
+    assert second == [Delivered()]
 
 
 def test_an_interrupted_worker_puts_its_batch_back(portal: Flask, relay: Relay) -> None:

@@ -11,22 +11,25 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from portal.extensions import db, transaction
+from portal.extensions import db
 from portal.mail import outbox, transport
 from portal.mail.delivery import deliver
 from portal.models import Message
 from portal.models.message import MailKind
+from tests.databases import writes
 
 from .conftest import START, MakePortal, member, put, stored
 from .relay import Received, Relay
 
+pytestmark = pytest.mark.opens_smtp
+
 LIST_HEADERS = ("List-Id", "List-Unsubscribe", "List-Unsubscribe-Post", "List-Help", "Feedback-ID")
 
 
-def sent(relay: Relay, kind: MailKind, **more: str) -> tuple[Received, Message]:
+def sent(relay: Relay, kind: MailKind, *, first_name: str = "Alice") -> tuple[Received, Message]:
     """Put and deliver one message; what the server got, and the row as it was when it was put."""
     subject_id = member() if kind is not MailKind.STAFF else None
-    ident = put(kind, subject_id=subject_id, thread="IM-7K3F-92QD" if kind in THREADED else "", **more)
+    ident = put(kind, subject_id=subject_id, thread="IM-7K3F-92QD" if kind in THREADED else "", first_name=first_name)
     row = stored(ident)
     assert deliver(now=lambda: START).sent == 1
     (received,) = relay.received
@@ -91,7 +94,7 @@ def test_broadcast_says_how_to_stop_it(make_portal: MakePortal, relay: Relay) ->
 def test_a_long_link_arrives_whole(portal: Flask, relay: Relay) -> None:
     link = "https://privacy.example.org/unsubscribe/" + "aB3-_" * 150
     ident = put(MailKind.BROADCAST, subject_id=member())
-    with transaction():
+    with writes():
         db.session.get_one(Message, ident).unsubscribe_url = link
     deliver(now=lambda: START)
     assert relay.received[0].raw("List-Unsubscribe") == [f"List-Unsubscribe: <{link}>"]
@@ -161,7 +164,7 @@ def test_flask_mail_extras_cannot_smuggle(portal: Flask, relay: Relay) -> None:
 
 def test_names_are_data(portal: Flask, relay: Relay) -> None:
     name = "Anna <b>\"&' {{ 7*7 }} {% raw %}\r\nBcc: eve@example.net"
-    received, row = sent(relay, MailKind.RECEIPT, first_name=name)
+    received, _ = sent(relay, MailKind.RECEIPT, first_name=name)
     one_line = "Anna <b>\"&' {{ 7*7 }} {% raw %} Bcc: eve@example.net"
     message = received.message
     assert message["Subject"] == f"Hello {one_line}"
