@@ -12,6 +12,7 @@ import hashlib
 import hmac
 import secrets
 import unicodedata
+from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -102,9 +103,19 @@ class UnsubscribeToken(NamedTuple):
 
 def sign_unsubscribe(reference: bytes, topic: str = EVERYTHING) -> str:
     """A link's token. It never expires and holds no address, name or number (RFC 8058 §3.1)."""
+    return unsubscribe_signer(topic)(reference)
+
+
+def unsubscribe_signer(topic: str = EVERYTHING) -> Callable[[bytes], str]:
+    """What makes a token of a reference, for one topic: the key is looked up once for a long list."""
     ident, _ = current_app.config["UNSUBSCRIBE_KEYS"][0]
-    payload = base64.urlsafe_b64encode(reference).decode().rstrip("=")
-    return _unsubscribe_signer(ident).sign(f"{payload}.{topic}.{ident}".encode()).decode()
+    signer = _unsubscribe_signer(ident)
+
+    def sign(reference: bytes) -> str:
+        payload = base64.urlsafe_b64encode(reference).decode().rstrip("=")
+        return signer.sign(f"{payload}.{topic}.{ident}".encode()).decode()
+
+    return sign
 
 
 def read_unsubscribe(token: str) -> UnsubscribeToken | None:

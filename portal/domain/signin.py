@@ -250,11 +250,11 @@ def ask_for_link(address: str, *, wanted: str, now: datetime) -> None:
     db.session.add(LinkRequest(address=address, wanted=wanted, at=now))
 
 
-def answer(request: LinkRequest, *, now: datetime) -> None:
+def answer(address: str, *, now: datetime) -> None:
     """Mail the link that fits: a reset to an active account, an activation to a person without one, else nothing."""
-    account = find_account(request.address)
+    account = find_account(address)
     if account is None:
-        key = canonical_address(request.address)
+        key = canonical_address(address)
         member = db.session.scalars(select(Member).where(Member.email_key == key)).one_or_none()
         if member is None:
             return

@@ -59,9 +59,9 @@ def ask_for_link(address: str, *, now: datetime) -> None:
     db.session.add(LinkRequest(address=address, wanted="unsubscribe", at=now))
 
 
-def answer(request: LinkRequest, *, now: datetime) -> None:
+def answer(address: str, *, now: datetime) -> None:
     """Mail the link to a known address; to an unknown one nothing, or we would be a way to mail strangers."""
-    query = select(Member).where(Member.email_key == canonical_address(request.address))
+    query = select(Member).where(Member.email_key == canonical_address(address))
     member = db.session.scalars(query).one_or_none()
     if member is not None:
         messages.unsubscribe_link(member, now=now)

@@ -132,4 +132,5 @@ def frame() -> dict[str, Any]:
 
 
 def _flashes() -> list[tuple[str, str]]:
-    return [(category, str(text)) for category, text in get_flashed_messages(with_categories=True)]
+    flashed: list[tuple[str, str]] = get_flashed_messages(with_categories=True)  # type: ignore[assignment]
+    return flashed

@@ -1,0 +1,37 @@
+"""Commands on the desk: give and take the staff role."""
+
+from __future__ import annotations
+
+import click
+from flask.cli import AppGroup
+
+from portal import clock
+from portal.domain import desk, values
+from portal.extensions import transaction
+
+group = AppGroup("desk", help="Who works at the desk.")
+
+
+@group.command("add")
+@click.argument("email")
+def add(email: str) -> None:
+    """Give EMAIL the staff role; mail the activation link if there is no password yet."""
+    try:
+        address = values.email(email)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    with transaction():
+        desk.add(address, now=clock.now())
+    click.echo(f"{address} works at the desk.", err=True)
+
+
+@group.command("remove")
+@click.argument("email")
+def remove(email: str) -> None:
+    """Take the staff role from EMAIL; its sign-ins end at once."""
+    with transaction():
+        removed = desk.remove(email)
+    if not removed:
+        click.echo(f"{email} does not work at the desk.", err=True)
+        raise SystemExit(3)
+    click.echo(f"{email} no longer works at the desk.", err=True)

@@ -1,0 +1,24 @@
+"""Commands on mail: deliver the outbox."""
+
+from __future__ import annotations
+
+import click
+from flask.cli import AppGroup
+
+from portal import clock
+from portal.cli import worker
+from portal.mail import delivery
+
+group = AppGroup("mail", help="The outbox.")
+
+
+@group.command("deliver")
+@click.option("--watch", is_flag=True, help="Go on until stopped.")
+def deliver(watch: bool) -> None:
+    """Deliver what is due, once; what it did goes to standard error."""
+    if watch:
+        worker.run(every=1.0)
+        return
+    worker.answer_waiting(clock.now)
+    done = delivery.deliver()
+    click.echo(f"sent {done.sent}\nretried {done.retried}\ndead {done.dead}\ncancelled {done.cancelled}", err=True)

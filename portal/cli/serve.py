@@ -1,0 +1,56 @@
+"""The portal and its worker, started together: what `make run` ends in. They stop together too."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from types import FrameType
+from urllib.parse import urlsplit
+
+import click
+from flask import current_app
+
+from portal.extensions import settings
+
+GRACE = 10  # seconds to finish what is under way
+
+
+@click.command("serve")
+@click.option("--workers", default=1, show_default=True, help="Web processes.")
+def serve(workers: int) -> None:
+    """Serve the portal on 127.0.0.1, at the port of PORTAL_URL, with the mail worker beside it."""
+    port = urlsplit(settings().url).port or 8000
+    web = ["-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port)]
+    web += ["--workers", str(workers), "--no-ws", "--log-level", "warning", "wsgi:app"]
+    root = os.path.dirname(current_app.root_path)
+    children = [
+        subprocess.Popen([sys.executable, *command], cwd=root)  # noqa: S603
+        for command in (web, ["-m", "flask", "--app", "wsgi", "worker"])
+    ]
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(0)
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    try:
+        while all(child.poll() is None for child in children):
+            time.sleep(0.2)
+        raise SystemExit(1)  # one of the two has died: an operator, or make, should see it
+    finally:
+        _end(children)
+
+
+def _end(children: list[subprocess.Popen[bytes]]) -> None:
+    for child in children:
+        if child.poll() is None:
+            child.terminate()
+    until = time.monotonic() + GRACE
+    for child in children:
+        try:
+            child.wait(max(0.1, until - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            child.kill()

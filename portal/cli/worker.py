@@ -1,0 +1,79 @@
+"""The worker: answers asked-for links, delivers the outbox, tidies up. One process, any number of them."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from types import FrameType
+
+import click
+import structlog
+from sqlalchemy import delete, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from portal import clock
+from portal.domain import limits, signin, unsubscribe
+from portal.extensions import db, transaction
+from portal.mail import delivery
+from portal.models import LinkRequest
+
+log = structlog.get_logger()
+TIDY_EVERY = timedelta(hours=1)
+ANSWERS = {"unsubscribe": unsubscribe.answer, "password": signin.answer, "activation": signin.answer}
+
+
+@click.command("worker")
+@click.option("--every", default=1.0, show_default=True, help="Seconds between two looks at the outbox.")
+def worker(every: float) -> None:
+    """Deliver mail and do the daily jobs until stopped (SIGINT or SIGTERM)."""
+    run(every=every)
+
+
+def run(*, every: float) -> None:
+    """Look, work, wait; a database that is away is waited for."""
+    stop = threading.Event()
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
+    tidied = datetime.min.replace(tzinfo=clock.now().tzinfo)
+    log.info("worker.started")
+    while not stop.is_set():
+        try:
+            answer_waiting(clock.now)
+            delivery.deliver()
+            if clock.now() - tidied > TIDY_EVERY:
+                with transaction():
+                    limits.forget_ended()
+                tidied = clock.now()
+        except SQLAlchemyError as error:
+            db.session.rollback()
+            log.error("worker.database_away", kind=type(error).__name__)
+            stop.wait(5)
+        stop.wait(every)
+    log.info("worker.stopped")
+
+
+def answer_waiting(now: Callable[[], datetime]) -> int:
+    """Answer each address that was typed into a page, in a transaction of its own; how many there were."""
+    answered = 0
+    while _answer_one(now()):
+        answered += 1
+    return answered
+
+
+def _answer_one(now: datetime) -> bool:
+    """Taking the row and writing its mail is one transaction: a crash in between loses neither."""
+    with transaction():
+        oldest = select(LinkRequest.id).order_by(LinkRequest.id).limit(1).scalar_subquery()
+        taken = db.session.execute(
+            delete(LinkRequest).where(LinkRequest.id == oldest).returning(LinkRequest.address, LinkRequest.wanted)
+        ).one_or_none()
+        if taken is None:
+            return False
+        ANSWERS[taken.wanted](taken.address, now=now)
+        return True
