@@ -21,6 +21,12 @@ class Kind(Protocol):
     @property
     def title(self) -> str: ...
 
+    @property
+    def question(self) -> str: ...
+
+    @property
+    def what_happens(self) -> tuple[str, ...]: ...
+
 
 # Accounts -------------------------------------------------------------------------------------------------
 
@@ -142,6 +148,7 @@ def _to_requester(member: Member, request: DataSubjectRequest, kind: Kind, name:
         now=now,
         thread=request.reference,
         first_name=member.first_name,
+        dpo_contact=settings().dpo_contact,
         request=request,
         request_kind=kind,
     )
