@@ -30,8 +30,8 @@ KINDS: Mapping[str, RequestKind] = {
             question="I want to know what the society holds about me, why, from where, and who received it.",
             what_happens=(
                 "We collect what is held here and in the systems that work for us.",
-                "You read the answer here, signed in. We never send your data by email.",
-                "You have it by the date that we show you when you have sent the request.",
+                "You read the answer in the portal, signed in. We never send your data by email.",
+                "You have it by the date that we show with your request.",
             ),
             what_we_need="Nothing but your password: you are signed in, so we know who you are.",
             yourself="Your profile already shows what you and we entered about you.",
