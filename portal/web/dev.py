@@ -7,6 +7,7 @@ from flask.typing import ResponseReturnValue
 
 from portal.mail import transport
 from portal.web.access import PUBLIC, access
+from portal.web.forms.dev import specimens
 
 bp = Blueprint("dev", __name__, url_prefix="/dev")
 
@@ -32,4 +33,5 @@ def message(key: str) -> ResponseReturnValue:
 @access(PUBLIC)
 def components() -> ResponseReturnValue:
     """`/dev/components`: each component in every state."""
-    return render_template("dev/components.html")
+    calm, wrong = specimens()
+    return render_template("dev/components.html", calm=calm, form=wrong)
