@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Delivered:
-    """What one run did, in messages. `deferred`: put back untouched because the relay was away."""
+    """What one run did, in messages. `deferred`: put back untouched, as the relay was away or the worker ended."""
 
     sent: int = 0
     retried: int = 0
@@ -61,10 +61,16 @@ class _Outcome(StrEnum):
     GONE = "gone"  # the relay broke off under this message
 
 
-def deliver(*, now: Callable[[], datetime] = clock.now, limit: int | None = None) -> Delivered:
+def deliver(
+    *,
+    now: Callable[[], datetime] = clock.now,
+    limit: int | None = None,
+    stopping: Callable[[], bool] = lambda: False,
+) -> Delivered:
     """Deliver what is due, personal mail before broadcasts, until nothing is left or `limit` messages were tried.
 
-    Stops at the first sign that the relay is away; nothing is lost or counted against a message by that.
+    Stops at the first sign that the relay is away; nothing is lost or counted against a message by that. Asks
+    `stopping` before each message, so that a worker that is told to end ends between two of them.
     """
     worker = secrets.token_hex(16)
     counts: Counter[str] = Counter()
@@ -76,7 +82,7 @@ def deliver(*, now: Callable[[], datetime] = clock.now, limit: int | None = None
         tried += len(batch)
         try:
             with transport.mail.connect() as line:
-                reached = _deliver_batch(line, batch, worker, now=now, counts=counts)
+                reached = _deliver_batch(line, batch, worker, now=now, stopping=stopping, counts=counts)
         except (smtplib.SMTPException, OSError) as trouble:
             log.warning("mail.relay_away error=%s", type(trouble).__name__)
             reached = False
@@ -85,16 +91,24 @@ def deliver(*, now: Callable[[], datetime] = clock.now, limit: int | None = None
                 _release(worker, due_at=None)
             raise
         if not reached:
-            counts["deferred"] += _release(worker, due_at=now() + AWAY)
+            counts["deferred"] += _release(worker, due_at=None if stopping() else now() + AWAY)
             break
     return Delivered(**{name: counts[name] for name in ("sent", "retried", "dead", "cancelled", "deferred")})
 
 
 def _deliver_batch(
-    line: transport.Connection, batch: Sequence[UUID], worker: str, *, now: Callable[[], datetime], counts: Counter[str]
+    line: transport.Connection,
+    batch: Sequence[UUID],
+    worker: str,
+    *,
+    now: Callable[[], datetime],
+    stopping: Callable[[], bool],
+    counts: Counter[str],
 ) -> bool:
-    """False when the relay broke off: what is left of the batch stays claimed for the caller to put back."""
+    """False when the relay broke off or the worker is to end: the rest stays claimed for the caller to put back."""
     for ident in batch:
+        if stopping():
+            return False
         outcome = _deliver_one(line, ident, worker, now=now)
         if outcome is _Outcome.GONE:
             counts[_Outcome.RETRIED] += 1
@@ -186,6 +200,8 @@ def _deliver_one(line: transport.Connection, ident: UUID, worker: str, *, now: C
         line.send(message)
     except smtplib.SMTPRecipientsRefused as refused:
         code, words = next(iter(refused.recipients.values()))
+        if code == 530:
+            raise  # it wants a password of us: no message's fault (RFC 4954 §6)
         return _refused(ident, code, words, at=now())
     except smtplib.SMTPSenderRefused as refused:
         code, words = refused.smtp_code, refused.smtp_error

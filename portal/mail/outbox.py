@@ -101,7 +101,7 @@ def absolute(path: str) -> str:
 
 def one_line(text: str) -> str:
     """A title: one line, single blanks. A line break in somebody's name never reaches a header."""
-    return _UNSEEN.sub("", " ".join(_encodable(text).split()))
+    return " ".join(_UNSEEN.sub(" ", _encodable(text)).split())
 
 
 def plain(text: str) -> str:

@@ -210,10 +210,10 @@ class Message(flask_mail.Message):
     @property
     def recipient(self) -> str:
         """The one recipient. Raises ValueError if somebody added another, or one in copy."""
-        (only,) = self.send_to
-        if not isinstance(only, str):
-            raise ValueError("a recipient is an address")
-        return only
+        recipients = [address for address in self.send_to if isinstance(address, str)]
+        if len(recipients) != 1 or len(self.send_to) != 1:
+            raise ValueError("a message has one recipient")
+        return recipients[0]
 
     def _message(self) -> EmailMessage:  # type: ignore[override]
         """Raises ValueError for a line break or another control character in any header."""
@@ -261,6 +261,7 @@ class Connection(flask_mail.Connection):
     mailbox: mailbox.Maildir | None = None
 
     def __enter__(self) -> Connection:
+        _check_addresses()
         if settings().mail_server:
             self.host = self.configure_host()
         else:
@@ -323,6 +324,22 @@ class Connection(flask_mail.Connection):
             current_app._get_current_object(),  # type: ignore[attr-defined]
             message=message,
         )
+
+
+class AddressError(smtplib.SMTPException):
+    """An address in the settings is none. No message is at fault, so that all of them wait."""
+
+
+def _check_addresses() -> None:
+    try:
+        _sender()
+        _staff_queue()
+        if settings().unsubscribe_mailbox:
+            wire_address(settings().unsubscribe_mailbox)
+    except ValueError:
+        raise AddressError(
+            "MAIL_DEFAULT_SENDER, STAFF_EMAILS, PRIVACY_CONTACT or UNSUBSCRIBE_MAILBOX holds no address"
+        ) from None
 
 
 def _hello(host: str) -> str:

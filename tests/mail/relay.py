@@ -84,12 +84,13 @@ class Relay:
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
         assert isinstance(envelope.content, bytes)
         assert isinstance(session.peer, tuple)
+        assert isinstance(server.transport, asyncio.Transport)
         received = Received(
             mail_from=envelope.mail_from or "",
             rcpt_tos=tuple(envelope.rcpt_tos),
             content=envelope.content,
             hello=str(session.host_name),
-            encrypted=session.ssl is not None,
+            encrypted=server.transport.get_extra_info("ssl_object") is not None,
             peer=(str(session.peer[0]), int(session.peer[1])),
             signed_in=session.auth_data or "",
         )
@@ -99,7 +100,6 @@ class Relay:
         if answer is None:
             self.received.append(received)
         if self.drop_after_data:
-            assert isinstance(server.transport, asyncio.Transport)
             server.transport.abort()
         return answer or "250 2.0.0 OK"
 

@@ -226,8 +226,11 @@ def test_a_refusal_for_now_is_tried_again(portal: Flask, relay: Relay, hook: str
     assert (stored(first).state, stored(second).state) == ("sent", "sent")
 
 
-def test_a_relay_that_refuses_our_sender_is_no_messages_fault(portal: Flask, relay: Relay) -> None:
-    relay.on_mail = lambda _address: "550 5.7.1 you may not send here"
+@pytest.mark.parametrize(
+    ("hook", "answer"), [("on_mail", "550 5.7.1 you may not send here"), ("on_rcpt", "530 5.7.0 who are you")]
+)
+def test_a_relay_that_refuses_us_is_no_messages_fault(portal: Flask, relay: Relay, hook: str, answer: str) -> None:
+    setattr(relay, hook, lambda _address: answer)
     ident = put()
     assert at(START) == Delivered(deferred=1)
     assert (stored(ident).attempts, stored(ident).state) == (0, "queued")
@@ -455,6 +458,13 @@ def test_a_slow_batch_renews_its_lease(portal: Flask, relay: Relay) -> None:
     relay.on_rcpt = on_rcpt
     assert deliver(now=lambda: time[0]) == Delivered(sent=3)
     assert second == [Delivered()]
+
+
+def test_a_worker_that_is_told_to_end_ends_between_two_messages(portal: Flask, relay: Relay) -> None:
+    for number in range(3):
+        put(to=f"m{number}@example.org")
+    assert deliver(now=lambda: START, stopping=lambda: len(relay.received) == 1) == Delivered(sent=1, deferred=2)
+    assert at(START) == Delivered(sent=2)
 
 
 def test_an_interrupted_worker_puts_its_batch_back(portal: Flask, relay: Relay) -> None:
