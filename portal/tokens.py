@@ -88,7 +88,8 @@ def suppression_hashes(text: str) -> list[str]:
 
 
 def _suppression_hash(text: str, ident: str, key: str) -> str:
-    return f"v1.{ident}." + hmac.new(key.encode(), b"suppress/v1" + text.encode(), "sha256").hexdigest()
+    message = b"suppress/v1" + text.encode("utf-8", "surrogatepass")
+    return f"v1.{ident}." + hmac.new(key.encode(), message, "sha256").hexdigest()
 
 
 # Unsubscribe links ----------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 from click.testing import Result
 from flask import Flask
 from flask.testing import FlaskClient, FlaskCliRunner
+from hypothesis import settings as hypothesis_settings
 from jinja2 import FileSystemBytecodeCache
 from sqlalchemy import event
 from sqlalchemy.orm import Session as DatabaseSession
@@ -35,8 +36,13 @@ from config import Config
 from portal import create_app
 from portal.extensions import db
 from tests import databases
+from tests.browse import Browse
 from tests.people import NOW, People, settle
 from tests.settings import config_for
+
+# A slow machine is no failure; where CI is set, the same examples are tried each time.
+hypothesis_settings.register_profile("portal", deadline=None, derandomize=os.environ.get("CI") == "true")
+hypothesis_settings.load_profile("portal")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -197,6 +203,12 @@ def session(app: Flask) -> scoped_session[Any]:
 def client(app: Flask) -> FlaskClient:
     """Opens pages without looking at them; tests of pages use `browse`."""
     return app.test_client()
+
+
+@pytest.fixture
+def browse(app: Flask) -> Browse:
+    """Opens pages and looks at each: see tests/browse.py."""
+    return Browse(app)
 
 
 @pytest.fixture
