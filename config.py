@@ -100,6 +100,7 @@ class Config:
             "MAIL_PASSWORD": self.mail_password or None,
             "MAIL_DEFAULT_SENDER": self.mail_default_sender,
             "MAIL_DEBUG": 0,
+            "JOURNAL_DIR": str(self.journal_dir),
             "UNSUBSCRIBE_KEYS": self.unsubscribe_keys,
             "SUPPRESSION_KEYS": self.suppression_keys,
             "PORTAL_URL": self.url,

@@ -39,6 +39,11 @@ def upgrade() -> None:
     with op.batch_alter_table('failed_sign_in', schema=None) as batch_op:
         batch_op.create_index('ix_failed_sign_in_address_hash', ['address_hash', 'at'], unique=False)
 
+    op.create_table('journal_mark',
+    sa.Column('file', sa.String(length=200), nullable=False),
+    sa.Column('position', sa.BigInteger(), nullable=False),
+    sa.PrimaryKeyConstraint('file', name=op.f('pk_journal_mark'))
+    )
     op.create_table('limit_counter',
     sa.Column('name', sa.String(length=300), nullable=False),
     sa.Column('count', sa.Integer(), nullable=False),
@@ -93,10 +98,12 @@ def upgrade() -> None:
     sa.Column('door', sa.String(length=20), nullable=False),
     sa.Column('wording', sa.Text(), nullable=False),
     sa.Column('notice_version', sa.Integer(), nullable=True),
+    sa.Column('journal_id', sa.String(length=32), nullable=True),
     sa.ForeignKeyConstraint(['event_id'], ['event.id'], name=op.f('fk_choice_event_id_event'), ondelete='RESTRICT'),
     sa.ForeignKeyConstraint(['notice_version'], ['notice.version'], name=op.f('fk_choice_notice_version_notice'), ondelete='RESTRICT'),
     sa.ForeignKeyConstraint(['subject_id'], ['subject.id'], name=op.f('fk_choice_subject_id_subject'), ondelete='RESTRICT'),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_choice')),
+    sa.UniqueConstraint('journal_id', name=op.f('uq_choice_journal_id')),
     sqlite_autoincrement=True
     )
     with op.batch_alter_table('choice', schema=None) as batch_op:
@@ -388,6 +395,7 @@ def downgrade() -> None:
         batch_op.drop_index('ix_limit_counter_ends_at')
 
     op.drop_table('limit_counter')
+    op.drop_table('journal_mark')
     with op.batch_alter_table('failed_sign_in', schema=None) as batch_op:
         batch_op.drop_index('ix_failed_sign_in_address_hash')
 

@@ -34,7 +34,7 @@ SQLITE = (
     # INSERT OR REPLACE deletes without asking the trigger above.
     """
     CREATE TRIGGER choice_no_replace BEFORE INSERT ON choice
-    WHEN EXISTS (SELECT 1 FROM choice AS older WHERE older.id = NEW.id)
+    WHEN EXISTS (SELECT 1 FROM choice AS older WHERE older.id = NEW.id OR older.journal_id = NEW.journal_id)
     BEGIN SELECT RAISE(ABORT, 'a choice is never replaced: add a new one'); END
     """,
 )

@@ -19,6 +19,7 @@ def deliver(watch: bool) -> None:
     if watch:
         worker.run(every=1.0)
         return
+    worker.catch_up()
     worker.answer_waiting(clock.now)
     done = delivery.deliver()
     click.echo(f"sent {done.sent}\nretried {done.retried}\ndead {done.dead}\ncancelled {done.cancelled}", err=True)

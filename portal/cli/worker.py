@@ -14,7 +14,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from portal import clock
-from portal.domain import limits, signin, unsubscribe
+from portal.domain import limits, optouts, signin, unsubscribe
 from portal.extensions import db, transaction
 from portal.mail import delivery
 from portal.models import LinkRequest
@@ -44,6 +44,7 @@ def run(*, every: float) -> None:
     log.info("worker.started")
     while not stop.is_set():
         try:
+            catch_up()
             answer_waiting(clock.now)
             delivery.deliver()
             if clock.now() - tidied > TIDY_EVERY:
@@ -56,6 +57,14 @@ def run(*, every: float) -> None:
             stop.wait(5)
         stop.wait(every)
     log.info("worker.stopped")
+
+
+def catch_up() -> None:
+    """Bring the database up to the opt-out journal: before anything is delivered."""
+    with transaction():
+        applied = optouts.catch_up(now=clock.now())
+    if applied:
+        log.warning("journal.applied", lines=applied)
 
 
 def answer_waiting(now: Callable[[], datetime]) -> int:

@@ -9,9 +9,11 @@ from uuid import UUID
 
 from sqlalchemy import func, select
 
+from portal import journal
 from portal.domain import notices
 from portal.domain.errors import NothingToUndo, StaleRecord, UnknownChoice
 from portal.extensions import db
+from portal.journal import OptOut
 from portal.models import ChoiceRow, Subject
 from portal.purposes import CHOICES, Choice, Option
 from portal.vocabulary import Door
@@ -69,7 +71,7 @@ def change(subject: Subject, code: str, *, to: str, via: Door, now: datetime) ->
     before = standing(subject.id)[code]
     if before.value == to:
         return None
-    _add(subject, choice, option, via=via, now=now)
+    _answer(subject, before, option, via=via, now=now)
     db.session.flush()
     return Change(choice, before.option, option)
 
@@ -84,9 +86,9 @@ def change_many(subject: Subject, answers: Mapping[str, str], *, seen: int, via:
         raise StaleRecord("Your choices were changed in another place since you opened this page.")
     stand = standing(subject.id)
     given = [(*_known(code, value), stand[code]) for code, value in answers.items()]
-    for choice, option, before in given:
+    for _, option, before in given:
         if before.value != option.value or before.at is None:
-            _add(subject, choice, option, via=via, now=now)
+            _answer(subject, before, option, via=via, now=now)
     db.session.flush()
     return [Change(choice, before.option, option) for choice, option, before in given if before.option != option]
 
@@ -138,7 +140,27 @@ def _values_at(subject_id: UUID, row: int) -> dict[str, str]:
     return {row.code: row.value for row in db.session.execute(query.order_by(ChoiceRow.id))}
 
 
-def _add(subject: Subject, choice: Choice, option: Option, *, via: Door, now: datetime) -> None:
+def apply(subject: Subject, line: OptOut) -> bool:
+    """Add the row of a journal line that this database does not have; False if what stands is as tight already."""
+    choice, option = _known(line.code, line.value)
+    if not choice.loosens(option.value, standing(subject.id)[line.code].value):
+        return False
+    _add(subject, choice, option, via=Door(line.door), now=line.at, journal_id=line.id)
+    db.session.flush()
+    return True
+
+
+def _answer(subject: Subject, before: Standing, option: Option, *, via: Door, now: datetime) -> None:
+    """Add a row; what tightens goes into the journal first, so that no restore can loosen it again (rights §5.6)."""
+    choice = before.choice
+    journal_id = None
+    if option != before.option and not choice.loosens(before.value, option.value):
+        reference = subject.unsubscribe_reference
+        journal_id = journal.note(reference, choice.code, option.value, door=via, at=now)
+    _add(subject, choice, option, via=via, now=now, journal_id=journal_id)
+
+
+def _add(subject: Subject, choice: Choice, option: Option, *, via: Door, now: datetime, journal_id: str | None) -> None:
     db.session.add(
         ChoiceRow(
             subject_id=subject.id,
@@ -148,6 +170,7 @@ def _add(subject: Subject, choice: Choice, option: Option, *, via: Door, now: da
             door=via,
             wording=f"{choice.question} {option.label}: {option.meaning}",
             notice_version=notices.version_in_force(now),
+            journal_id=journal_id,
         )
     )
 

@@ -32,14 +32,14 @@ def stop(token: UnsubscribeToken, *, via: Door, now: datetime) -> None:
     subject = _subject(token)
     if subject is None or subject.erased_at is not None:
         return
-    code, value = _stopping(token)
+    code, value = stopping(token)
     choices.change(subject, code, to=value, via=via, now=now)
 
 
 def give_back(token: UnsubscribeToken, *, now: datetime) -> None:
     """Take back what this very link stopped in the last 30 minutes, and nothing else. Raises NothingToUndo."""
     subject = _subject(token)
-    code, stopped = _stopping(token)
+    code, stopped = stopping(token)
     rows = [] if subject is None else _newest_two(subject, code)
     if (
         subject is None
@@ -72,7 +72,8 @@ def _subject(token: UnsubscribeToken) -> Subject | None:
     return db.session.scalars(query).one_or_none()
 
 
-def _stopping(token: UnsubscribeToken) -> tuple[str, str]:
+def stopping(token: UnsubscribeToken) -> tuple[str, str]:
+    """The question that a link answers, and the answer."""
     if token.topic == EVERYTHING or token.topic not in TOPICS:
         return SUPPRESS, "yes"
     return topic_choice(token.topic), "off"

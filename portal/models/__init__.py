@@ -1,6 +1,6 @@
 """Room of what we hold. Import models from here: one place that has loaded them all, so no circles."""
 
-from portal.models.choice import ChoiceRow
+from portal.models.choice import ChoiceRow, JournalMark
 from portal.models.event import Event, Registration
 from portal.models.limit import LimitCounter
 from portal.models.member import Member, Subject
@@ -18,6 +18,7 @@ __all__ = [
     "EmailChange",
     "Event",
     "FailedSignIn",
+    "JournalMark",
     "LimitCounter",
     "LinkRequest",
     "Member",

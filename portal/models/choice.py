@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, ForeignKey, Index, String, Text, func, select
+from sqlalchemy import BigInteger, ColumnElement, ForeignKey, Index, String, Text, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Mapped, mapped_column
 
 from portal.extensions import Base
@@ -44,6 +44,19 @@ class ChoiceRow(Base):
         ForeignKey("notice.version", ondelete="RESTRICT"),
         info=personal("Privacy notice in force", Kind.CHOICE, "rights", erase=PROOF),
     )
+    journal_id: Mapped[str | None] = mapped_column(
+        String(32), unique=True, info=internal("random; the line of the opt-out journal that this row stands for")
+    )
+
+
+class JournalMark(Base):
+    """Up to which byte of a machine's opt-out journal every line is known to stand in this database."""
+
+    __tablename__ = "journal_mark"
+    __table_args__ = {"info": owned(Owner.NOBODY, reason="a file's name and a position in it")}
+
+    file: Mapped[str] = mapped_column(String(200), primary_key=True, info=internal("name of a journal file"))
+    position: Mapped[int] = mapped_column(BigInteger, info=internal("a number of bytes"))
 
 
 def standing(subject_id: InstrumentedAttribute[UUID], code: str, default: str) -> ColumnElement[str]:

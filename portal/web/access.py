@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import StrEnum
 from typing import Any, NamedTuple, TypeVar
-from urllib.parse import urlsplit
 
 from flask import Flask, abort, current_app, g, redirect, request, session, url_for
 from flask.typing import ResponseReturnValue
@@ -17,9 +16,9 @@ from limits import parse
 
 from portal import clock
 from portal.domain import signin
-from portal.extensions import SAFE_METHODS, db, limiter, login_manager, settings, transaction
+from portal.extensions import SAFE_METHODS, db, glance, limiter, login_manager, settings, transaction
 from portal.models import SignIn
-from portal.tokens import keyed_digest
+from portal.tokens import canonical_address, keyed_digest
 
 PASSWORDS_AGAIN = parse("10 per 5 minutes")
 View = TypeVar("View", bound=Callable[..., Any])
@@ -91,10 +90,13 @@ def guard() -> ResponseReturnValue | None:
     mark = _mark(current_app, request.endpoint)
     if request.path == "/desk" or request.path.startswith("/desk/"):
         mark = mark or Mark(DESK, DESK, False)
-    if mark is None or mark.anonymous or request.endpoint == "static":
+    _refuse_nul()
+    if request.endpoint == "static" or (mark is not None and mark.anonymous):
         return None
-    level = mark.for_method(request.method)
+    _refuse_other_sites()
+    level = (mark or Mark(PUBLIC, PUBLIC, False)).for_method(request.method)
     if level is PUBLIC and request.method not in SAFE_METHODS:
+        _glance_at_visitor()
         return None
     _limit_passwords()
     if current_user.is_authenticated:
@@ -102,6 +104,27 @@ def guard() -> ResponseReturnValue | None:
         g.visitor = _visitor(g.sign_in)
         g.seen = (g.sign_in.id, g.sign_in.seen_at)
     return None if level is PUBLIC else _admit(level)
+
+
+def _refuse_nul() -> None:
+    """No database keeps a NUL in a text, and nobody types one."""
+    typed = request.form.values() if request.method not in SAFE_METHODS else ()
+    if any("\0" in text for text in (request.path, *request.args.values(), *typed)):
+        abort(400)
+
+
+def _refuse_other_sites() -> None:
+    """What a browser itself calls sent from elsewhere is refused, also with a form token (security, threat T14)."""
+    sent_from = request.headers.get("Sec-Fetch-Site", "none")
+    if request.method not in SAFE_METHODS and sent_from not in ("same-origin", "none"):
+        abort(400, "The form was sent from another place, so we did not accept it. Nothing was changed.")
+
+
+def _glance_at_visitor() -> None:
+    """For the frame of an answer to a form that anyone may send; the view begins without a transaction."""
+    with glance():
+        found = signin.find(session.get("_user_id", ""), now=clock.now())
+        g.visitor = _visitor(found) if found else None
 
 
 def _visitor(sign_in: SignIn) -> Visitor:
@@ -169,18 +192,9 @@ def afterwards(write: Callable[[], None]) -> None:
 def next_path(otherwise: str) -> str:
     """Where to go after signing in: a path of ours from `next`, or `otherwise`. Never another host."""
     target = request.values.get("next", "")
-    parts = urlsplit(target)
     odd = any(ord(letter) < 33 or letter == "\\" for letter in target)
-    if (
-        odd
-        or parts.scheme
-        or parts.netloc
-        or not target.startswith("/")
-        or target.startswith("//")
-        or len(target) > 500
-    ):
-        return otherwise
-    return target
+    ours = target.startswith("/") and not target.startswith("//")
+    return target if ours and not odd and len(target) <= 500 else otherwise
 
 
 def network() -> str:
@@ -217,7 +231,7 @@ def by_network() -> str:
 
 def by_address() -> str:
     """A limit's name for the address typed, whether we know it or not."""
-    typed = request.form.get("email", "").strip().lower()
+    typed = canonical_address(request.form.get("email", ""))  # another way to write it is no new address
     return keyed_digest(typed, purpose="limits")
 
 

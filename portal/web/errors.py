@@ -6,7 +6,7 @@ import secrets
 from urllib.parse import urlsplit
 
 import structlog
-from flask import Flask, current_app, render_template, request
+from flask import Flask, current_app, g, render_template, request
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError
 from sqlalchemy.exc import InterfaceError, OperationalError
@@ -14,9 +14,10 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import BadRequest, HTTPException, InternalServerError, ServiceUnavailable
 
 from portal.domain.errors import DomainError, LinkUsedUp
+from portal.extensions import db
 
 log = structlog.get_logger()
-AWAY = (OperationalError, InterfaceError, PoolTimeout)
+AWAY = (OperationalError, InterfaceError, PoolTimeout, OSError)  # OSError: the journal's disk
 RETRY_AFTER = 30  # seconds
 NEVER_KEPT = ("csrf_token", "password", "new_password", "current_password")
 
@@ -61,7 +62,11 @@ def refused(error: DomainError) -> ResponseReturnValue:
 
 
 def away(error: Exception) -> ResponseReturnValue:
-    """The database is away or busy: nothing was changed, try again."""
+    """The database is away or busy: nothing was changed, try again. A page that can do without it does."""
+    db.session.rollback()
+    without_database = g.pop("without_database", None)
+    if without_database is not None and not isinstance(error, OSError):
+        return without_database()  # type: ignore[no-any-return]
     log.error("database.away", kind=type(error).__name__)
     answer = ServiceUnavailable("The portal cannot reach its records just now. Nothing was changed.")
     return render_template("errors/error.html", error=answer, reference=""), 503, {"Retry-After": str(RETRY_AFTER)}

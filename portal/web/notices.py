@@ -45,5 +45,14 @@ def cookies() -> ResponseReturnValue:
 
 def _page(notice: Notice | None) -> str:
     """The text is the society's own; it is sanitised all the same."""
-    text = Markup(nh3.clean(MARKDOWN.render(notice.text))) if notice else ""  # noqa: S704
+    text = Markup(nh3.clean(_below_heading(notice.text))) if notice else ""  # noqa: S704
     return render_template("notices/notice.html", notice=notice, text=text, versions=notices.versions())
+
+
+def _below_heading(text: str) -> str:
+    """As HTML whose headings stand one level below the page's own."""
+    tokens = MARKDOWN.parse(text)
+    for token in tokens:
+        if token.type in ("heading_open", "heading_close"):
+            token.tag = f"h{min(6, int(token.tag[1]) + 1)}"
+    return str(MARKDOWN.renderer.render(tokens, MARKDOWN.options, {}))

@@ -137,7 +137,7 @@ def set_password(token: str) -> ResponseReturnValue:
     link = signin.link(token, now=now)
     if link is None:
         abort(404)
-    return render_template("signin/set_password.html", form=form, link=link), 422 if form.errors else 200
+    return render_template("signin/set_password.html", form=form, link=link, token=token), 422 if form.errors else 200
 
 
 def _mail_a_link(wanted: str, template: str) -> ResponseReturnValue:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, abort, redirect, render_template, request, url_for
+from flask import Blueprint, Response, abort, g, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from portal import clock
-from portal.domain import unsubscribe
+from portal.domain import optouts, unsubscribe
 from portal.domain.errors import NothingToUndo
 from portal.extensions import csrf, limiter
 from portal.tokens import EVERYTHING, UnsubscribeToken, read_unsubscribe
@@ -46,8 +46,7 @@ def by_link(token: str) -> ResponseReturnValue:
     if read is None:
         abort(404)
     if request.method == "POST" and request.form.get("List-Unsubscribe") == "One-Click":
-        unsubscribe.stop(read, via=Door.ONE_CLICK, now=clock.now())
-        return Response("You are unsubscribed.\n", mimetype="text/plain")
+        return _acknowledge(read, Door.ONE_CLICK, Response("You are unsubscribed.\n", mimetype="text/plain"))
     if request.method == "POST" and "undo" in request.form:
         return _give_back(token, read)
     if request.method == "POST" and ("confirm" in request.form or "everything" in request.form):
@@ -55,9 +54,21 @@ def by_link(token: str) -> ResponseReturnValue:
     return _page("asks", token, read)
 
 
+def _acknowledge(wanted: UnsubscribeToken, via: Door, answer: Response) -> Response:
+    """Stop it. Should the database be away, now or when it commits, the journal takes it and the answer is the same."""
+    now = clock.now()
+
+    def without_database() -> Response:
+        optouts.stop_without_database(wanted, via=via, now=now)
+        return answer
+
+    g.without_database = without_database
+    unsubscribe.stop(wanted, via=via, now=now)
+    return answer
+
+
 def _stop(token: str, wanted: UnsubscribeToken) -> ResponseReturnValue:
-    unsubscribe.stop(wanted, via=Door.LINK, now=clock.now())
-    return _page("stopped", token, wanted)
+    return _acknowledge(wanted, Door.LINK, make_response(_page("stopped", token, wanted)))
 
 
 def _give_back(token: str, read: UnsubscribeToken) -> ResponseReturnValue:

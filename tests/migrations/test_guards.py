@@ -81,7 +81,7 @@ def test_a_choice_is_never_changed_after_an_erasure_either(rows: People) -> None
 
 def test_a_choice_is_never_replaced(rows: People) -> None:
     replace = (
-        "INSERT OR REPLACE INTO choice SELECT id, subject_id, code, event_id, 'no', at, door, wording, notice_version"
+        "INSERT OR REPLACE INTO choice SELECT id, subject_id, code, event_id, 'no', at, door, wording, notice_version, journal_id"
         " FROM choice"
     )
     statement = replace if db.engine.dialect.name == "sqlite" else "TRUNCATE choice"

@@ -1,0 +1,1 @@
+"""Tests of verbs, on real databases."""
