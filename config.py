@@ -151,7 +151,7 @@ class _Reader:
             ),
             unsubscribe_keys=self._keyring("UNSUBSCRIBE_KEYS", made),
             suppression_keys=self._keyring("SUPPRESSION_KEYS", made),
-            database_url=self._database(environ.get("DATABASE_URL", "sqlite:///instance/portal.db")),
+            database_url=self._database(environ.get("DATABASE_URL") or "sqlite:///instance/portal.db"),
             journal_dir=Path(self._needed("JOURNAL_DIR", str(instance / "journal"))),
             mail_server=self._needed("MAIL_SERVER", ""),
             mail_port=self._number("MAIL_PORT", 25),
@@ -263,7 +263,10 @@ class _Reader:
         return url
 
     def _check_url(self, url: str) -> None:
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+        except ValueError:
+            parts = urlsplit("unreadable:")
         if not url:
             self.problems.append("PORTAL_URL is missing")
         elif parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/"):

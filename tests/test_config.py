@@ -129,6 +129,7 @@ def test_settings_are_not_shown_by_accident(tmp_path: Path) -> None:
         ("https://example.org/privacy", "is not an address"),
         ("ftp://privacy.example.org", "is not an address"),
         ("javascript:alert(1)", "is not an address"),
+        ("https://[", "is not an address"),
     ],
 )
 def test_a_wrong_address_is_refused(tmp_path: Path, url: str, words: str) -> None:
@@ -207,7 +208,8 @@ def test_a_database_is_found_from_anywhere(tmp_path: Path, written: str, meant: 
 
 
 def test_the_database_has_a_place_when_nothing_is_said(tmp_path: Path) -> None:
-    assert read(tmp_path, "DATABASE_URL").database_url == f"sqlite:///{tmp_path}/instance/portal.db"
+    usual = f"sqlite:///{tmp_path}/instance/portal.db"
+    assert read(tmp_path, "DATABASE_URL").database_url == read(tmp_path, DATABASE_URL="").database_url == usual
 
 
 def test_overdue_requests_are_told_to_the_staff_where_nobody_else_is_named(tmp_path: Path) -> None:

@@ -80,14 +80,25 @@ def test_a_choice_is_never_changed_after_an_erasure_either(rows: People) -> None
 
 
 def test_a_choice_is_never_replaced(rows: People) -> None:
-    replace = (
-        "INSERT OR REPLACE INTO choice SELECT id, subject_id, code, event_id, 'no', at, door, wording, notice_version, journal_id"
-        " FROM choice"
-    )
-    statement = replace if db.engine.dialect.name == "sqlite" else "TRUNCATE choice"
-    with pytest.raises(DBAPIError, match=r"never (replaced|changed)"), writes():
-        db.session.execute(text(statement))
-    assert count() == 2
+    """By its number, or by any other column whose values are unique."""
+    if db.engine.dialect.name == "sqlite":
+        row = choice(rows, "attendee_list", "public")
+        row.journal_id = "line"
+        with writes():
+            db.session.add(row)
+        for same in ({"id": "id", "journal_id": "NULL"}, {"id": "NULL", "journal_id": "journal_id"}):
+            values = ", ".join(
+                ({"value": "'no'"} | same).get(each.name, each.name) for each in ChoiceRow.__table__.columns
+            )
+            with pytest.raises(DBAPIError, match="never replaced"), writes():
+                db.session.execute(
+                    text(f"INSERT OR REPLACE INTO choice SELECT {values} FROM choice WHERE code = 'attendee_list'")
+                )
+        assert count() == 3
+    else:
+        with pytest.raises(DBAPIError, match="never changed"), writes():
+            db.session.execute(text("TRUNCATE choice"))
+        assert count() == 2
 
 
 def test_a_choice_stays_while_the_record_stands(rows: People) -> None:
