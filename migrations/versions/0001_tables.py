@@ -257,6 +257,7 @@ def upgrade() -> None:
     sa.Column('door', sa.String(length=20), nullable=False),
     sa.Column('confirm_hash', sa.String(length=64), nullable=False),
     sa.Column('cancel_hash', sa.String(length=64), nullable=False),
+    sa.Column('undo_hash', sa.String(length=64), nullable=True),
     sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('confirm_until', sa.DateTime(timezone=True), nullable=False),
     sa.Column('cancel_until', sa.DateTime(timezone=True), nullable=False),
@@ -266,6 +267,7 @@ def upgrade() -> None:
     sa.ForeignKeyConstraint(['member_id'], ['member.id'], name=op.f('fk_email_change_member_id_member'), ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_email_change')),
     sa.UniqueConstraint('cancel_hash', name=op.f('uq_email_change_cancel_hash')),
+    sa.UniqueConstraint('undo_hash', name=op.f('uq_email_change_undo_hash')),
     sa.UniqueConstraint('confirm_hash', name=op.f('uq_email_change_confirm_hash')),
     sqlite_autoincrement=True
     )

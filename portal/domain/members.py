@@ -107,9 +107,9 @@ def confirm_email(token: str, *, now: datetime) -> EmailChange | None:
     if change is None:
         return None
     member = change.member
-    cancel = new_secret()
+    undo = new_secret()
     change.confirmed_at = now
-    change.cancel_hash = digest(cancel)
+    change.undo_hash = digest(undo)
     change.cancel_until = now + CANCEL_WITHIN
     try:
         with db.session.begin_nested():
@@ -119,7 +119,7 @@ def confirm_email(token: str, *, now: datetime) -> EmailChange | None:
     except (IntegrityError, StaleDataError) as raced:
         raise LinkUsedUp(TAKEN) from raced
     trail.record(member.id, "changed", field="email", door=Door(change.door), now=now)
-    messages.email_changed(change, cancel, now=now)
+    messages.email_changed(change, undo, now=now)
     return change
 
 
@@ -127,8 +127,12 @@ TAKEN = "This address cannot be used for your account. Your old address stays as
 
 
 def change_to_cancel(token: str, *, now: datetime) -> EmailChange | None:
-    """The change that a link to the old address takes back; None if we never made it. Raises LinkUsedUp."""
-    change = db.session.scalars(select(EmailChange).where(EmailChange.cancel_hash == digest(token))).one_or_none()
+    """The change that a link to the old address takes back, the first such link or the one sent when it was done.
+
+    None if we never made it. Raises LinkUsedUp.
+    """
+    either = or_(EmailChange.cancel_hash == digest(token), EmailChange.undo_hash == digest(token))
+    change = db.session.scalars(select(EmailChange).where(either)).one_or_none()
     if change is not None and (change.cancelled_at or change.cancel_until <= now):
         raise LinkUsedUp("This change was cancelled already, or the time for it is over.")
     return change
@@ -147,7 +151,7 @@ def cancel_email(token: str, *, now: datetime) -> EmailChange | None:
                 set_email(change.member, change.old_email)
         except (IntegrityError, StaleDataError) as raced:
             raise LinkUsedUp("The old address is in use elsewhere. Please write to us.") from raced
-        _cancel_waiting(change.member, now)
+        _cancel_later(change, now)
         trail.record(change.member_id, "changed", field="email", door=Door.LINK, now=now)
         signin.end_all(signin.account_of(change.member))
     return change
@@ -167,6 +171,15 @@ def _cancel_waiting(member: Member, now: datetime) -> None:
         .where(
             EmailChange.member_id == member.id, EmailChange.confirmed_at.is_(None), EmailChange.cancelled_at.is_(None)
         )
+        .values(cancelled_at=now)
+    )
+
+
+def _cancel_later(change: EmailChange, now: datetime) -> None:
+    """What came after a change that is taken back falls with it, or a thief could take the taking back back."""
+    db.session.execute(
+        update(EmailChange)
+        .where(EmailChange.member_id == change.member_id, EmailChange.id > change.id)
         .values(cancelled_at=now)
     )
 

@@ -203,6 +203,11 @@ class EmailChange(Base):
         unique=True,
         info=personal("Link to the old address, as a hash", Kind.CONTACT, "security", secret=True),
     )
+    undo_hash: Mapped[str | None] = mapped_column(
+        String(64),
+        unique=True,
+        info=personal("Later link to the old address, as a hash", Kind.CONTACT, "security", secret=True),
+    )
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, info=personal("Asked", Kind.CONTACT, "security"))
     confirm_until: Mapped[datetime] = mapped_column(
         UtcDateTime, info=personal("May be confirmed until", Kind.CONTACT, "security")
