@@ -206,6 +206,7 @@ class Message(flask_mail.Message):
         self.extra_headers = _extra_headers(row)
         self.mail_options = []
         self.rcpt_options = []
+        self._content = b""
 
     @property
     def recipient(self) -> str:
@@ -214,6 +215,11 @@ class Message(flask_mail.Message):
         if len(recipients) != 1 or len(self.send_to) != 1:
             raise ValueError("a message has one recipient")
         return recipients[0]
+
+    def as_bytes(self) -> bytes:
+        """The message as it goes out, written once. Raises ValueError as `_message` does."""
+        self._content = self._content or self._message().as_bytes()
+        return self._content
 
     def _message(self) -> EmailMessage:  # type: ignore[override]
         """Raises ValueError for a line break or another control character in any header."""

@@ -86,6 +86,9 @@ def test_broadcast_says_how_to_stop_it(make_portal: MakePortal, relay: Relay) ->
     assert first == f"List-Unsubscribe: <{row.unsubscribe_url}>,"
     assert second.startswith(" <mailto:")
     assert second.endswith(">")
+    assert received.parts[0].endswith(
+        f"\n\nYou get this because “Events” is switched on for you.\nStop these messages: {row.unsubscribe_url}\n"
+    )
     for part in received.parts:
         assert row.unsubscribe_url in part
         assert "P.O. Box 1, Springfield" in part
