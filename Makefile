@@ -5,7 +5,7 @@ BIN := .venv/bin
 LOCKED := requirements.txt tests/requirements.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help test lint lock
+.PHONY: help test lint lock promises
 
 help:  ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -26,6 +26,9 @@ lint: .venv/installed  ## check style, types and layers
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+promises: .venv/installed  ## write docs/promises.md anew
+	$(BIN)/python -m tests.promises
 
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
 	--no-emit-index-url --no-emit-find-links
