@@ -190,14 +190,13 @@ def confirm_again(sign_in: SignIn, password: str, *, now: datetime) -> bool:
 
 def end(sign_in: SignIn) -> None:
     """Sign out: the row goes, and with a kept sign-in everything that it opened."""
-    db.session.execute(delete(SignIn).where(SignIn.id.in_([sign_in.kept_by_id or sign_in.id, sign_in.id])))
-    db.session.expire_all()
+    ended = [sign_in.kept_by_id or sign_in.id, sign_in.id]
+    db.session.execute(delete(SignIn).where(or_(SignIn.id.in_(ended), SignIn.kept_by_id.in_(ended))))
 
 
-def end_by_token(token: str, *, now: datetime) -> None:
-    """Sign out whoever holds this cookie; nothing happens if it has ended already."""
-    row = _live(token, SignInKind.SESSION, now)
-    if row is not None:
+def end_by_tokens(*tokens: str) -> None:
+    """Sign out whoever holds these cookies, a session's or a kept sign-in's; an ended one is no matter."""
+    for row in db.session.scalars(select(SignIn).where(SignIn.token_hash.in_([digest(each) for each in tokens]))).all():
         end(row)
 
 

@@ -20,6 +20,7 @@ from portal.web.forms.signin import EmptyForm
 bp = Blueprint("members", __name__)
 
 GROUPS = (Kind.IDENTITY, Kind.CONTACT, Kind.WORK, Kind.ABOUT, Kind.MEMBERSHIP)
+ADDRESS = ("address_line1", "city", "region", "postal_code")
 HIDDEN = ("id", "email_key", "address_hash")
 
 
@@ -36,6 +37,7 @@ def profile(member: Member) -> ResponseReturnValue:
         labels=values.address_labels(member.country),
         suppressed=choices.standing(member.id)[SUPPRESS],
         waiting=members.waiting_change(member),
+        doubts=values.address_doubts(member.country, {name: getattr(member, name) for name in ADDRESS}),
     )
 
 

@@ -14,6 +14,7 @@ from flask import (
     make_response,
     redirect,
     render_template,
+    request,
     session,
     url_for,
 )
@@ -87,7 +88,8 @@ def sign_out() -> ResponseReturnValue:
     """`/sign-out`: ends this sign-in and, with it, every copy of its cookies."""
     form = EmptyForm()
     if form.validate_on_submit():
-        signin.end_by_token(session.get("_user_id", ""), now=clock.now())
+        kept = request.cookies.get(current_app.config["KEEP_COOKIE_NAME"], "")
+        signin.end_by_tokens(session.get("_user_id", ""), kept)
     session.clear()
     flash("You are signed out.", "success")
     return _without_keep_cookie(redirect(url_for("overview.start"), 303))
