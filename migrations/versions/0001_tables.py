@@ -216,7 +216,7 @@ def upgrade() -> None:
     sa.UniqueConstraint('message_id', name=op.f('uq_message_message_id'))
     )
     with op.batch_alter_table('message', schema=None) as batch_op:
-        batch_op.create_index('ix_message_due', ['state', 'due_at'], unique=False)
+        batch_op.create_index('ix_message_due', ['state', 'kind', 'due_at'], unique=False)
         batch_op.create_index('ix_message_subject_id', ['subject_id'], unique=False)
 
     op.create_table('trail',

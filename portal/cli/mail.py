@@ -22,4 +22,7 @@ def deliver(watch: bool) -> None:
     worker.catch_up()
     worker.answer_waiting(clock.now)
     done = delivery.deliver()
-    click.echo(f"sent {done.sent}\nretried {done.retried}\ndead {done.dead}\ncancelled {done.cancelled}", err=True)
+    for what in ("sent", "retried", "dead", "cancelled", "deferred"):
+        click.echo(f"{what} {getattr(done, what)}", err=True)
+    if done.dead or done.deferred:
+        raise SystemExit(1)

@@ -20,6 +20,7 @@ from portal.mail import delivery
 from portal.models import LinkRequest
 
 log = structlog.get_logger()
+A_FEW = 50  # messages at a time, so that a long broadcast holds up no password link
 TIDY_EVERY = timedelta(hours=1)
 ANSWERS = {"unsubscribe": unsubscribe.answer, "password": signin.answer, "activation": signin.answer}
 
@@ -43,10 +44,11 @@ def run(*, every: float) -> None:
     tidied = datetime.min.replace(tzinfo=clock.now().tzinfo)
     log.info("worker.started")
     while not stop.is_set():
+        busy = False
         try:
             catch_up()
             answer_waiting(clock.now)
-            delivery.deliver()
+            busy = delivery.deliver(limit=A_FEW, stopping=stop.is_set).sent > 0
             if clock.now() - tidied > TIDY_EVERY:
                 with transaction():
                     limits.forget_ended()
@@ -55,7 +57,8 @@ def run(*, every: float) -> None:
             db.session.rollback()
             log.error("worker.database_away", kind=type(error).__name__)
             stop.wait(5)
-        stop.wait(every)
+        if not busy:
+            stop.wait(every)
     log.info("worker.stopped")
 
 

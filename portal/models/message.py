@@ -42,7 +42,7 @@ class Message(Base):
         CheckConstraint("state IN ('queued', 'claimed', 'sent', 'dead', 'cancelled')", name="state"),
         CheckConstraint("(state = 'sent') = (sent_at IS NOT NULL)", name="sent"),
         CheckConstraint("(state = 'claimed') = (lease_until IS NOT NULL)", name="lease"),
-        Index("ix_message_due", "state", "due_at"),
+        Index("ix_message_due", "state", "kind", "due_at"),
         Index("ix_message_subject_id", "subject_id"),
         {"info": owned(Owner.SUBJECT, "subject_id")},
     )
