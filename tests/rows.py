@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 
+from sqlalchemy import select
+
 from portal.extensions import Base, db
 from portal.models import (
     ChoiceRow,
@@ -123,7 +125,7 @@ def fill(people: People) -> None:
             choice(people, "suppress_broadcast_emails", "no"),
             choice(people, "suppress_broadcast_emails", "yes"),
             FailedSignIn(address_hash=suppression_hash(alice.email_key), network="192.0.2.0", at=NOW),
-            LinkRequest(address=alice.email, wanted="reset", at=NOW),
+            LinkRequest(address=alice.email, wanted="password", at=NOW),
             JournalMark(file="opt-outs-web-1.jsonl", position=4096),
             LimitCounter(name="sign-in/0123abcd", count=3, ends_at=NOW + DAY),
             Suppression(keyed_hash=suppression_hash("gone@example.org"), reason="erased", at=NOW),
@@ -131,7 +133,7 @@ def fill(people: People) -> None:
         ]
     )
     db.session.flush()
-    empty = [name for name, table in Base.metadata.tables.items() if not db.session.query(table).first()]
+    empty = [name for name, table in Base.metadata.tables.items() if db.session.execute(select(table)).first() is None]
     assert not empty, f"add a row of {', '.join(empty)} in tests/rows.py"
 
 

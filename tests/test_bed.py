@@ -15,7 +15,7 @@ from portal import clock as portal_clock
 from portal.datamap import inventory
 from portal.extensions import Base, db, transaction
 from portal.models import Member
-from tests.conftest import MailServer
+from tests.conftest import MailServer, missing
 from tests.databases import writes
 from tests.people import NOW, People, member
 
@@ -80,6 +80,15 @@ def test_the_mail_server_keeps_what_it_received(smtp: MailServer) -> None:
     (received,) = smtp.received
     assert (received.mail_from, received.rcpt_tos) == ("a@example.org", ("b@example.org", "c@example.org"))
     assert received.data == b"Subject: x\r\n\r\nHello\r\n"
+
+
+def test_what_is_missing_is_skipped_here_and_fails_in_ci(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CI", raising=False)
+    with pytest.raises(pytest.skip.Exception, match="a harpsichord is not installed"):
+        missing("a harpsichord")
+    monkeypatch.setenv("CI", "true")
+    with pytest.raises(pytest.fail.Exception, match="a harpsichord is needed"):
+        missing("a harpsichord")
 
 
 def test_time_stands_still(clock: Any) -> None:
