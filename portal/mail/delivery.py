@@ -6,7 +6,6 @@ bytes with the same Message-ID. No transaction is open while the relay is spoken
 
 from __future__ import annotations
 
-import logging
 import re
 import secrets
 import smtplib
@@ -19,6 +18,7 @@ from enum import StrEnum
 from typing import Final
 from uuid import UUID
 
+import structlog
 from sqlalchemy import select, update
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
@@ -38,7 +38,7 @@ AWAY: Final = timedelta(minutes=1)
 FAREWELL: Final = "farewell"  # the one message that a person gets after the erasure
 DEAD_LETTER: Final = "dead_letter"
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def deliver(
             with transport.mail.connect() as line:
                 reached = _deliver_batch(line, batch, worker, now=now, stopping=stopping, counts=counts)
         except (smtplib.SMTPException, OSError) as trouble:
-            log.warning("mail.relay_away error=%s", type(trouble).__name__)
+            log.warning("mail.relay_away", error=type(trouble).__name__)
             reached = False
         except BaseException:
             with suppress(SQLAlchemyError):
@@ -112,7 +112,7 @@ def _deliver_batch(
         outcome = _deliver_one(line, ident, worker, now=now)
         if outcome is _Outcome.GONE:
             counts[_Outcome.RETRIED] += 1
-            log.warning("mail.relay_away message=%s", ident)
+            log.warning("mail.relay_away", message=str(ident))
             return False
         counts[outcome] += 1
     return True
@@ -305,7 +305,7 @@ def _bury(row: Message, failure: str, *, at: datetime) -> _Outcome:
 
     The alarm names the message by its number, never the person. A topic raises one alarm a day.
     """
-    log.error("mail.dead message=%s kind=%s name=%s failure=%r", row.id, row.kind, row.name, failure)
+    log.error("mail.dead", message=str(row.id), kind=row.kind, name=row.name, failure=failure)
     broadcast = row.kind == MailKind.BROADCAST
     thread = f"dead.{row.topic or row.id}"
     _end(row, MailState.DEAD, failure)
