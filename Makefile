@@ -10,16 +10,42 @@ LOCKED := requirements.txt tests/requirements.txt
 help:  ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
-# The stamp is made last, so that an interrupted installation begins again.
+define INSTALL
+@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed") if sys.version_info < (3, 11) else None'
+test -x $(BIN)/python || $(PYTHON) -m venv .venv
+$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes $(addprefix --requirement ,$^)
+endef
+
+# The stamps are made last, so that an interrupted installation begins again.
 .venv/installed: $(LOCKED)
-	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed") if sys.version_info < (3, 11) else None'
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes $(addprefix --requirement ,$(LOCKED))
+	$(INSTALL)
+	@touch .venv/ready $@
+
+.venv/ready: requirements.txt
+	$(INSTALL)
 	@touch $@
+
+FLASK := $(BIN)/flask --app wsgi
+run: export PORTAL_ENV ?= development
+run: export PORT ?= 8000
+run: export STAFF_EMAILS ?= desk@example.org
+run: export PRIVACY_CONTACT ?= privacy@example.org
+run: export DPO_CONTACT ?= dpo@example.org
+SETTINGS = $(foreach name,PORTAL_ENV PORT STAFF_EMAILS PRIVACY_CONTACT DPO_CONTACT,$(name)='$($(name))')
+
+run: .venv/ready  ## start the portal with demonstration data on http://127.0.0.1:8000 (PORT=8001 for another port)
+	@$(FLASK) db upgrade
+	@test "$$PORTAL_ENV" = production || $(FLASK) demo load
+	@printf '%s\n' '' "Another terminal runs commands with the same settings:" "$(SETTINGS) $(FLASK) …" '' \
+		"The portal: $${PORTAL_URL:-http://127.0.0.1:$$PORT}/    its mail: /dev/mailbox    stop: Ctrl-C" >&2
+	@exec $(FLASK) serve
 
 test: .venv/installed  ## run the whole suite, on SQLite and on PostgreSQL
 	$(BIN)/python -m pytest
 	$(BIN)/python -m pytest --database=postgresql -m "not browser"
+
+screens: .venv/installed  ## a picture of every page into screens/, to look at
+	$(BIN)/python -m tests.screens
 
 lint: .venv/installed  ## check style, types and layers
 	$(BIN)/ruff check

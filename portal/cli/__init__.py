@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Flask
 
-from portal.cli import broadcasts, datamap, desk, mail, notices, requests, serve, worker
+from portal.cli import broadcasts, datamap, demo, desk, mail, notices, requests, serve, worker
 
 COMMANDS = (
     desk.group,
@@ -13,6 +13,7 @@ COMMANDS = (
     notices.group,
     requests.group,
     datamap.group,
+    demo.group,
     worker.worker,
     serve.serve,
 )

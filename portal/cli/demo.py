@@ -1,0 +1,275 @@
+"""Commands on the demonstration: invented people at example.org, played from a diary by the domain's own verbs."""
+
+from __future__ import annotations
+
+import csv
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import click
+from flask.cli import AppGroup
+from sqlalchemy import select
+
+from portal import clock
+from portal.domain import choices, desk, events, members, notices, requests, signin, trail, unsubscribe, values
+from portal.extensions import db, settings, transaction
+from portal.mail import transport
+from portal.models import Account, Event, Member, Message
+from portal.models.member import new_subject
+from portal.models.message import MailState
+from portal.purposes import topic_choice
+from portal.tokens import EVERYTHING, UnsubscribeToken, canonical_address, suppression_hash
+from portal.vocabulary import Door
+
+FOLDER = Path(__file__).parent / "demo"
+PASSWORD = "seven copper herons dance"  # noqa: S105  of every demonstration person; never in production
+SHOWN = (
+    ("maria.keller@example.org", "a member, long here, with much to see"),
+    ("james.okafor@example.org", "a member who asked for deletion"),
+    ("desk@example.org", "the desk"),
+)
+
+group = AppGroup("demo", help="Demonstration data.")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the diary: who did what, when. `what`, `to` and `words` mean what the act makes of them."""
+
+    who: str
+    what: str
+    to: str
+    words: str
+    now: datetime
+
+    @property
+    def member(self) -> Member:
+        query = select(Member).where(Member.email_key == canonical_address(self.who))
+        return db.session.scalars(query).one()
+
+    @property
+    def account(self) -> Account:
+        return signin.find_account(self.who) or signin.account_of(self.member)
+
+
+@group.command("load")
+def load() -> None:
+    """Load the demonstration once: people, events, notice, choices, requests. Refused in production."""
+    if settings().env == "production":
+        click.echo("The demonstration has invented people and a known password: not in production.", err=True)
+        raise SystemExit(3)
+    with transaction():
+        fresh = not _is_there()
+        if fresh:
+            _play(clock.now())
+    click.echo("The demonstration is loaded." if fresh else "The demonstration is there already.", err=True)
+    for address, words in SHOWN:
+        click.echo(f"{address}\t{PASSWORD}\t{words}")
+
+
+def _is_there() -> bool:
+    """Events outlive whatever a visitor does to the demonstration's people."""
+    codes = [row["event_id"] for row in _rows("events.csv")]
+    return db.session.scalars(select(Event.id).where(Event.code.in_(codes)).limit(1)).first() is not None
+
+
+def _play(today: datetime) -> None:
+    """The diary from its first day on; what it mails is stored as delivered."""
+    others = set(_queued())
+    for row in _rows("events.csv"):
+        first = clock.society_date(today) + timedelta(days=int(row["starts_in"]))
+        events.add(
+            row["event_id"],
+            name=row["name"],
+            starts_on=first,
+            ends_on=first + timedelta(days=int(row["days"]) - 1),
+            place=row["place"],
+            exhibition=row["exhibition"] == "yes",
+        )
+    for row in _rows("diary.csv"):
+        now = today - timedelta(days=float(row["days_ago"]))
+        ACTS[row["act"]](Entry(row["who"], row["what"], row["to"], row["words"], now))
+    db.session.flush()
+    _store_as_delivered([message for ident, message in _queued().items() if ident not in others])
+
+
+def _rows(name: str) -> Iterator[dict[str, str]]:
+    with (FOLDER / name).open(encoding="utf-8", newline="") as file:
+        yield from csv.DictReader(file, strict=True)
+
+
+# Acts -----------------------------------------------------------------------------------------------------
+
+
+def _publish(entry: Entry) -> None:
+    text = (FOLDER / entry.what).read_text(encoding="utf-8")
+    notices.publish(text, change=entry.to, now=entry.now)
+
+
+def _import(entry: Entry) -> None:
+    for row in _rows(entry.what):
+        _bring_in(row, entry.now)
+
+
+CHOSEN = ("suppress_broadcast_emails", "attendee_list", "sponsor_sharing", "employer_sharing")
+
+
+def _bring_in(row: Mapping[str, str], now: datetime) -> None:
+    country = values.country(row["country"])
+    key = canonical_address(row["email"])
+    member = Member(
+        subject=new_subject(),
+        member_number=row["member_id"],
+        email=row["email"],
+        email_key=key,
+        address_hash=suppression_hash(key),
+        country=country,
+        interests=row["interests"].replace(";", "\n"),
+        **{name: values.phone(row[name], country) if row[name] else "" for name in ("phone", "mobile")},
+        **{name: values.iso_date(row[name]) if row[name] else None for name in DATES},
+        **{name: row[name] for name in TEXTS},
+    )
+    db.session.add(member)
+    trail.record(member.subject.id, "imported", door=Door.IMPORT, now=now)
+    db.session.flush()
+    for code in CHOSEN:
+        if row[code]:
+            choices.change_many(
+                member.subject, {code: row[code]}, seen=choices.newest_row(member.subject.id), via=Door.IMPORT, now=now
+            )
+    for topic in filter(None, row["topics_off"].split(";")):
+        choices.change(member.subject, topic_choice(topic), to="off", via=Door.IMPORT, now=now)
+
+
+DATES = ("birth_date", "joined_on", "expires_on")
+TEXTS = (
+    "kind",
+    "first_name",
+    "last_name",
+    "organization",
+    "job_title",
+    "address_kind",
+    "address_line1",
+    "address_line2",
+    "city",
+    "region",
+    "postal_code",
+    "education",
+    "work_experience",
+    "certifications",
+    "business_type",
+    "membership_status",
+    "honorific",
+    "demographics",
+)
+
+
+def _hire(entry: Entry) -> None:
+    desk.add(entry.who, now=entry.now)
+
+
+def _invite(entry: Entry) -> None:
+    members.invite(entry.member, now=entry.now)
+
+
+def _password(entry: Entry) -> None:
+    signin.set_password(entry.account, PASSWORD, now=entry.now)
+
+
+def _sign_in(entry: Entry) -> None:
+    signin.open_sign_in(entry.account.id, PASSWORD, keep=True, browser=entry.what, network=entry.to, now=entry.now)
+
+
+def _edit(entry: Entry) -> None:
+    member = entry.member
+    members.save_profile(member, {entry.what: entry.to}, version=member.version, via=Door.PAGE, now=entry.now)
+
+
+def _move(entry: Entry) -> None:
+    members.ask_email_change(entry.member, entry.what, via=Door.PAGE, now=entry.now)
+
+
+def _choose(entry: Entry, via: Door = Door.PAGE) -> None:
+    """Through the page's own verb: a saved default is an answer too."""
+    subject = entry.member.subject
+    seen = choices.newest_row(subject.id)
+    choices.change_many(subject, {entry.what: entry.to}, seen=seen, via=via, now=entry.now)
+
+
+def _by_staff(entry: Entry) -> None:
+    _choose(entry, Door.STAFF)
+
+
+def _by_link(entry: Entry, via: Door = Door.LINK) -> None:
+    topic = EVERYTHING if entry.what == "everything" else entry.what
+    unsubscribe.stop(UnsubscribeToken(entry.member.subject.unsubscribe_reference, topic), via=via, now=entry.now)
+
+
+def _by_one_click(entry: Entry) -> None:
+    _by_link(entry, Door.ONE_CLICK)
+
+
+def _lost_link(entry: Entry) -> None:
+    unsubscribe.answer(entry.who, now=entry.now)
+
+
+def _register(entry: Entry) -> None:
+    event = db.session.scalars(select(Event).where(Event.code == entry.what)).one()
+    events.register(entry.member, event, role=entry.to)
+
+
+def _request(entry: Entry) -> None:
+    """The operation begins with `demo-`: so nobody is ever reminded of a demonstration request."""
+    operation = f"demo-{secrets.token_hex(16)}"
+    requests.file(entry.member, entry.what, details=entry.words, operation_id=operation, via=Door.PAGE, now=entry.now)
+
+
+def _withdraw(entry: Entry) -> None:
+    request = requests.open_request(entry.member, entry.what)
+    assert request is not None
+    requests.withdraw(entry.member, request, now=entry.now)
+
+
+ACTS: Mapping[str, Callable[[Entry], None]] = {
+    "publish": _publish,
+    "import": _import,
+    "hire": _hire,
+    "invite": _invite,
+    "password": _password,
+    "sign-in": _sign_in,
+    "edit": _edit,
+    "move": _move,
+    "choose": _choose,
+    "staff": _by_staff,
+    "link": _by_link,
+    "one-click": _by_one_click,
+    "lost-link": _lost_link,
+    "register": _register,
+    "request": _request,
+    "withdraw": _withdraw,
+}
+
+
+# Mail -----------------------------------------------------------------------------------------------------
+
+
+def _queued() -> dict[object, Message]:
+    query = select(Message).where(Message.state == MailState.QUEUED).order_by(Message.created_at, Message.id)
+    return {message.id: message for message in db.session.scalars(query)}
+
+
+def _store_as_delivered(messages: list[Message]) -> None:
+    """Nothing leaves. The newest of each sort is put into the development mailbox, so that there is mail to read."""
+    if not settings().mail_server:
+        newest = {message.name: message for message in messages}
+        with transport.mail.connect() as line:
+            for message in newest.values():
+                line.send(transport.Message(message))
+    for message in messages:
+        message.state = MailState.SENT
+        message.sent_at = message.created_at + timedelta(seconds=4)
+        message.attempts = 1
+        message.text = message.html = ""
