@@ -17,7 +17,7 @@ from portal.vocabulary import Kind, Owner, internal, owned, personal
 class ChoiceRow(Base):
     """One answer to one question at one time. The newest row of a question stands; there is no flag to overwrite.
 
-    A trigger refuses every UPDATE, and a DELETE while the subject is not erased (migration 0001).
+    A trigger refuses every UPDATE, and a DELETE while the subject is not erased (migration 0002).
     """
 
     __tablename__ = "choice"
