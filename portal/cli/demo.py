@@ -14,14 +14,12 @@ from flask.cli import AppGroup
 from sqlalchemy import select
 
 from portal import clock
-from portal.domain import choices, desk, events, members, notices, requests, signin, trail, unsubscribe, values
+from portal.domain import choices, desk, events, imports, members, notices, requests, signin, unsubscribe
 from portal.extensions import db, settings, transaction
 from portal.mail import transport
 from portal.models import Account, Event, Member, Message
-from portal.models.member import new_subject
 from portal.models.message import MailState
-from portal.purposes import topic_choice
-from portal.tokens import EVERYTHING, UnsubscribeToken, canonical_address, suppression_hash
+from portal.tokens import EVERYTHING, UnsubscribeToken, canonical_address
 from portal.vocabulary import Door
 
 FOLDER = Path(__file__).parent / "demo"
@@ -110,61 +108,9 @@ def _publish(entry: Entry) -> None:
 
 
 def _import(entry: Entry) -> None:
-    for row in _rows(entry.what):
-        _bring_in(row, entry.now)
-
-
-CHOSEN = ("suppress_broadcast_emails", "attendee_list", "sponsor_sharing", "employer_sharing")
-
-
-def _bring_in(row: Mapping[str, str], now: datetime) -> None:
-    country = values.country(row["country"])
-    key = canonical_address(row["email"])
-    member = Member(
-        subject=new_subject(),
-        member_number=row["member_id"],
-        email=row["email"],
-        email_key=key,
-        address_hash=suppression_hash(key),
-        country=country,
-        interests=row["interests"].replace(";", "\n"),
-        **{name: values.phone(row[name], country) if row[name] else "" for name in ("phone", "mobile")},
-        **{name: values.iso_date(row[name]) if row[name] else None for name in DATES},
-        **{name: row[name] for name in TEXTS},
-    )
-    db.session.add(member)
-    trail.record(member.subject.id, "imported", door=Door.IMPORT, now=now)
-    db.session.flush()
-    for code in CHOSEN:
-        if row[code]:
-            choices.change_many(
-                member.subject, {code: row[code]}, seen=choices.newest_row(member.subject.id), via=Door.IMPORT, now=now
-            )
-    for topic in filter(None, row["topics_off"].split(";")):
-        choices.change(member.subject, topic_choice(topic), to="off", via=Door.IMPORT, now=now)
-
-
-DATES = ("birth_date", "joined_on", "expires_on")
-TEXTS = (
-    "kind",
-    "first_name",
-    "last_name",
-    "organization",
-    "job_title",
-    "address_kind",
-    "address_line1",
-    "address_line2",
-    "city",
-    "region",
-    "postal_code",
-    "education",
-    "work_experience",
-    "certifications",
-    "business_type",
-    "membership_status",
-    "honorific",
-    "demographics",
-)
+    with (FOLDER / entry.what).open("rb") as file:
+        report = imports.import_members(file, now=entry.now)
+    assert not report.refused, report.refused
 
 
 def _hire(entry: Entry) -> None:
