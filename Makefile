@@ -5,7 +5,7 @@ BIN := .venv/bin
 LOCKED := requirements.txt tests/requirements.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help test lint lock promises
+.PHONY: help test lint lock promises bench
 
 help:  ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -46,6 +46,9 @@ test: .venv/installed  ## run the whole suite, on SQLite and on PostgreSQL
 
 screens: .venv/installed  ## a picture of every page into screens/, to look at
 	$(BIN)/python -m tests.screens
+
+bench: .venv/installed  ## measure the portal against its limits (docs/bench.md); about four minutes
+	$(BIN)/python -m bench $(BENCH)
 
 lint: .venv/installed  ## check style, types and layers
 	$(BIN)/ruff check

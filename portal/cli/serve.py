@@ -23,8 +23,7 @@ GRACE = 10  # seconds to finish what is under way
 def serve(workers: int) -> None:
     """Serve the portal on 127.0.0.1, at the port of PORTAL_URL, with the mail worker beside it."""
     port = urlsplit(settings().url).port or 8000
-    web = ["-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port)]
-    web += ["--workers", str(workers), "--no-ws", "--log-level", "warning", "wsgi:app"]
+    web = web_server("wsgi:app", port=port, workers=workers)
     root = os.path.dirname(current_app.root_path)
     children = [
         subprocess.Popen([sys.executable, *command], cwd=root)  # noqa: S603
@@ -42,6 +41,12 @@ def serve(workers: int) -> None:
         raise SystemExit(1)  # one of the two has died: an operator, or make, should see it
     finally:
         _end(children)
+
+
+def web_server(target: str, *, port: int, workers: int) -> list[str]:
+    """What the interpreter is called with to serve a WSGI application on loopback; the bench serves its limits so."""
+    command = ["-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port)]
+    return [*command, "--workers", str(workers), "--no-ws", "--log-level", "warning", target]
 
 
 def _end(children: list[subprocess.Popen[bytes]]) -> None:

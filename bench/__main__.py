@@ -1,0 +1,178 @@
+"""Bench: `python -m bench` measures the portal beside its limits in one run and prints a table. `--help` tells more."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from bench import bed, commands, inside, online, report
+from bench.load import BenchError, Burst, server
+
+
+def main() -> int:
+    """Measure, print, write; 1 if something was not answered or not stored as it should be."""
+    wish = _wishes()
+    with tempfile.TemporaryDirectory(prefix="portal-bench-", dir=wish.folder) as name:
+        folder = Path(name)
+        try:
+            told = _measured(folder, wish)
+        except BenchError as error:
+            print(f"The figures are worth nothing: {error}", file=sys.stderr)
+            return 1
+    print(f"\nWritten to {report.keep(told).relative_to(bed.ROOT)}")
+    return 0
+
+
+def _wishes() -> argparse.Namespace:
+    words = argparse.ArgumentParser(prog="python -m bench", description="Measure the portal against its limits.")
+    words.add_argument("--rounds", type=int, default=4, help="how often each target is measured (4 at least)")
+    words.add_argument("--seconds", type=float, default=2, help="how long each time")
+    words.add_argument("--members", type=int, default=20_000, help="members in the database")
+    words.add_argument("--filter-rows", type=int, default=100_000, help="rows of the list to filter")
+    words.add_argument("--folder", type=Path, help="where the temporary folder is made: decides the disk")
+    words.add_argument("--only", default="", help="only targets whose name contains this, and the limits")
+    wish = words.parse_args()
+    if wish.rounds < 4 or wish.seconds <= 0 or wish.members < 2 * bed.SIGNED_IN:
+        words.error(f"at least 4 rounds, some time, and {2 * bed.SIGNED_IN} members")
+    return wish
+
+
+def _measured(folder: Path, wish: argparse.Namespace) -> dict[str, object]:
+    machine = report.machine(folder)
+    print("\n".join(f"{name:10} {value}" for name, value in machine.items()), flush=True)
+    with bed.made(folder, members=wish.members) as own:
+        return {
+            "machine": machine,
+            "wish": {name: value for name, value in vars(wish).items() if value},
+            "queries": _queries(own),
+            "inside": _inside(own, wish),
+            "commands": _commands(own, wish),
+            "online": _online(own, wish),
+        }
+
+
+def _queries(own: bed.Bed) -> dict[str, tuple[int, int]]:
+    counts = {name: (len(asked.queries), len(asked.scanning)) for name, asked in inside.queries(own).items()}
+    rows = [
+        (name, str(many), str(inside.MOST_QUERIES), str(scans), _verdict(many <= inside.MOST_QUERIES and not scans))
+        for name, (many, scans) in counts.items()
+    ]
+    _print("Questions to the database a page", ("page", "queries", "most", "scans", ""), rows)
+    return counts
+
+
+def _inside(own: bed.Bed, wish: argparse.Namespace) -> dict[str, list[float]]:
+    askers = inside.askers(own)
+    figures = _alternated({name: _cpu(ask, wish.seconds / 2) for name, ask in askers.items()}, wish.rounds)
+    bare = report.median(figures["bare page"])
+    rows = []
+    for name, each in figures.items():
+        cost = report.median(each)
+        most = str(inside.MOST_OF_BARE) if name in inside.PAGES else ""
+        verdict = _verdict(cost / bare <= inside.MOST_OF_BARE) if most else ""
+        rows.append((name, f"{cost:,.0f}", f"{report.spread(each):.0%}", f"{cost / bare:.1f}", most, verdict))
+    _print("CPU of a page in process", ("page", "µs", "spread", "× bare", "most", ""), rows)
+    return figures
+
+
+def _cpu(ask: Callable[[], None], seconds: float) -> Callable[[], float]:
+    return lambda: inside.cpu(ask, seconds=seconds)
+
+
+def _alternated(targets: dict[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
+    """A B C A B C: what the machine does meanwhile falls on all alike."""
+    figures: dict[str, list[float]] = {name: [] for name in targets}
+    for _ in range(rounds):
+        for name, once in targets.items():
+            figures[name].append(once())
+    return figures
+
+
+def _commands(own: bed.Bed, wish: argparse.Namespace) -> dict[str, object]:
+    filtering = commands.Filter(own, wish.filter_rows)
+    runs: list[commands.Ran] = []
+
+    def filtered() -> float:
+        runs.append(filtering.product())
+        return runs[-1].seconds
+
+    start, ran, copy, plain = "start of a command", "broadcasts filter", "copy of the list", "plain loop"
+    figures = _alternated(
+        {
+            start: lambda: commands.run(own, ["map", "check"]).seconds,
+            copy: filtering.copy,
+            ran: filtered,
+            plain: filtering.limit,
+        },
+        wish.rounds,
+    )
+    middle = {name: report.median(each) for name, each in figures.items()}
+    ratio = (middle[ran] - middle[start]) / middle[plain]
+    memory = max(each.memory for each in runs)
+    rows = [(name, f"{middle[name]:.2f}", f"{report.spread(each):.0%}", "", "", "") for name, each in figures.items()]
+    rows.append((f"{ran}, without the start", f"{middle[ran] - middle[start]:.2f}", "", f"{ratio:.2f}", "1.5",
+                 _verdict(ratio <= 1.5)))  # fmt: skip
+    rows.append((f"{ran}, memory", f"{memory:.0f} MB", "", "", "150 MB", _verdict(memory < 150)))
+    title = f"Commands: {wish.filter_rows:,} rows, {wish.members:,} members"
+    _print(title, ("command", "seconds", "spread", "× loop", "most", ""), rows)
+    return {"seconds": figures, "filter_ratio": ratio, "filter_memory_mb": memory}
+
+
+def _online(own: bed.Bed, wish: argparse.Namespace) -> dict[str, object]:
+    with ExitStack() as stack:
+        portal = stack.enter_context(server("wsgi:app", own.environ, own.folder, path="/healthz"))
+        limits = stack.enter_context(server("bench.served:app", own.environ, own.folder, path="/bare"))
+        writing = online.Writing(own, portal, limits, wish.seconds)
+        targets = [each for each in online.targets(writing) if not each.against or wish.only in each.name]
+        bursts: dict[str, list[Burst]] = {target.name: [] for target in targets}
+        for _ in range(wish.rounds):
+            for target in targets:
+                bursts[target.name].append(target.once())
+        memory = portal.memory()
+        writing.prove()
+    rows = [_row(target, bursts) for target in targets]
+    headings = ("target", "a second", "spread", "p50 ms", "p99 ms", "p99/p50", "most", "of limit", "wanted", "")
+    _print("Served, one process, 16 clients", headings, rows)
+    stored = f"{writing.stopped} opt-outs, {writing.filed} requests, {writing.committed} rows, every saved profile"
+    print(f"Read back: {stored}")
+    print(f"Memory of the web process after the run: {memory:.0f} MB (most 100)")
+    told = {name: [vars(burst) for burst in each] for name, each in bursts.items()}
+    return {"targets": told, "memory_mb": memory, "ratios": {row[0]: row[7] for row in rows if row[7]}}
+
+
+def _row(target: online.Target, bursts: dict[str, list[Burst]]) -> tuple[str, ...]:
+    each = bursts[target.name]
+    rates = [burst.rate for burst in each]
+    p50, p99 = report.median([burst.p50 for burst in each]), report.median([burst.p99 for burst in each])
+    ratio = (
+        report.median(rates) / report.median([burst.rate for burst in bursts[target.against]]) if target.against else 0
+    )
+    good = (not target.wanted or ratio >= target.wanted) and (not target.tail or p99 / p50 <= target.tail)
+    return (
+        target.name,
+        f"{report.median(rates):,.0f}",
+        f"{report.spread(rates):.0%}",
+        f"{p50:.1f}",
+        f"{p99:.1f}",
+        f"{p99 / p50:.1f}",
+        f"{target.tail:.0f}" if target.tail else "",
+        f"{ratio:.2f}" if ratio else "",
+        f"{target.wanted:.2f}" if target.wanted else "",
+        _verdict(good) if target.wanted else "",
+    )
+
+
+def _verdict(good: bool) -> str:
+    return "yes" if good else "not yet"
+
+
+def _print(title: str, headings: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    print(f"\n{title}\n\n{report.table(headings, rows)}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
