@@ -350,7 +350,8 @@ class Member(Base):
         ),
     )
 
-    subject: Mapped[Subject] = relationship(back_populates="member", lazy="joined", innerjoin=True)
+    # An inner join would be nested in the query of a sign-in, and SQLite would read every member to answer it.
+    subject: Mapped[Subject] = relationship(back_populates="member", lazy="joined")
     account: Mapped[Account | None] = relationship(back_populates="member", passive_deletes=True)
 
     __mapper_args__ = {"version_id_col": version}
