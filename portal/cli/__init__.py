@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from flask import Flask
 
-from portal.cli import broadcasts, datamap, demo, desk, mail, notices, requests, serve, worker
+from portal.cli import broadcasts, datamap, demo, desk, mail, members, notices, requests, serve, worker
 
 COMMANDS = (
+    members.group,
     desk.group,
     broadcasts.group,
     mail.group,

@@ -10,6 +10,7 @@ import csv
 import io
 import tomllib
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -42,7 +43,6 @@ class Row:
 class CsvFile:
     """A file whose header has been read. `rows` may be walked once."""
 
-    columns: tuple[str, ...]
     ignored: tuple[str, ...]
     rows: Iterator[Row]
 
@@ -94,6 +94,7 @@ def _heading(cell: str) -> str:
     return cell.strip().lower()
 
 
+@contextmanager
 def open_csv(
     stream: BinaryIO,
     *,
@@ -101,13 +102,25 @@ def open_csv(
     needed: Collection[str],
     column_map: ColumnMap | None = None,
     progress: Callable[[int], None] | None = None,
-) -> CsvFile:
-    """Read the header; rows follow as they are asked for. `progress` is told the bytes read so far.
+) -> Iterator[CsvFile]:
+    """Read the header; rows follow as they are asked for, and the stream stays open. `progress` hears the bytes read.
 
     Raises ImportRefused, here or while the rows are walked.
     """
-    column_map = column_map or ColumnMap()
     text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="strict", newline="")
+    try:
+        ignored, rows = _opened(text, known, needed, column_map or ColumnMap())
+        yield CsvFile(ignored, _told(rows, stream, progress) if progress and stream.seekable() else rows)
+    finally:
+        text.detach()
+
+
+def _opened(
+    text: io.TextIOWrapper,
+    known: Collection[str],
+    needed: Collection[str],
+    column_map: ColumnMap,
+) -> tuple[tuple[str, ...], Iterator[Row]]:
     records = _records(text)
     first = next(records, None)
     if first is None:
@@ -120,23 +133,20 @@ def open_csv(
     if twice := sorted({name for name in ours if name and ours.count(name) > 1}):
         raise ImportRefused(f"The file has the column {twice[0]} twice.")
     ignored = tuple(cell.strip() or "(no name)" for cell, name in zip(first[1], ours, strict=True) if not name)
-    columns = tuple(dict.fromkeys([*(name for name in ours if name), *column_map.defaults]))
-    rows = _rows(records, ours, column_map, stream if progress and stream.seekable() else None, progress)
-    return CsvFile(columns, ignored, rows)
+    return ignored, _rows(records, ours, column_map)
 
 
-def _rows(
-    records: Iterator[tuple[int, list[str], str]],
-    ours: list[str],
-    column_map: ColumnMap,
-    stream: BinaryIO | None,
-    progress: Callable[[int], None] | None,
-) -> Iterator[Row]:
+def _told(rows: Iterator[Row], stream: BinaryIO, progress: Callable[[int], None]) -> Iterator[Row]:
+    for count, row in enumerate(rows):
+        if count % 500 == 0:
+            progress(stream.tell())
+        yield row
+
+
+def _rows(records: Iterator[tuple[int, list[str], str]], ours: list[str], column_map: ColumnMap) -> Iterator[Row]:
     """Cells under our names. A last row that is too short says that the file was cut off."""
     width, short = len(ours), 0
-    for count, (line, cells, problem) in enumerate(records):
-        if stream is not None and progress is not None and count % 500 == 0:
-            progress(stream.tell())
+    for line, cells, problem in records:
         short = 0
         if problem:
             yield Row(line, {}, problem)

@@ -1,0 +1,87 @@
+"""Commands on members: import and export members.csv."""
+
+from __future__ import annotations
+
+import csv
+import os
+import sys
+from pathlib import Path
+from typing import BinaryIO
+
+import click
+from flask.cli import AppGroup
+
+from portal import clock
+from portal.domain import csv_file, imports, member_csv
+from portal.domain.errors import ImportRefused
+from portal.extensions import glance, transaction
+
+group = AppGroup("members", help="Members come in, and go out as a file.")
+
+
+@group.command("import")
+@click.argument("file", type=click.File("rb"))
+@click.option("--map", "map_", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Other names.")
+@click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")
+def import_(file: BinaryIO, map_: Path | None, dry_run: bool) -> None:
+    """Create and update members from FILE, as docs/members-csv.md describes it; `-` reads standard input."""
+    column_map = _read_map(map_)
+    total = _size(file)
+    try:
+        with (
+            click.progressbar(length=total, file=sys.stderr, label="Reading", hidden=not sys.stderr.isatty()) as bar,
+            glance() if dry_run else transaction(),
+        ):
+            report = imports.import_members(
+                file,
+                column_map=column_map,
+                dry_run=dry_run,
+                now=clock.now(),
+                progress=lambda position: bar.update(position - bar.pos),
+            )
+    except ImportRefused as refusal:
+        click.echo(f"{refusal} Nothing was changed.", err=True)
+        raise SystemExit(3) from refusal
+    _show(report)
+    raise SystemExit(1 if report.refused else 0)
+
+
+def _size(file: BinaryIO) -> int:
+    """Bytes to read; 0 for a pipe, whose end nobody knows."""
+    if not file.seekable():
+        return 0
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    return size
+
+
+def _read_map(path: Path | None) -> csv_file.ColumnMap | None:
+    if path is None:
+        return None
+    try:
+        return csv_file.read_map(path, known=member_csv.COLUMNS, choices=member_csv.CHOICE_COLUMNS)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def _show(report: imports.Report) -> None:
+    """The differences of a dry run to standard output, the summary to standard error."""
+    for line, name, old, new in report.differences:
+        click.echo(f"line {line}: {name}: {old or '(empty)'} -> {new}" if name else f"line {line}: a new person")
+    for line, reason in report.held:
+        click.echo(f"line {line}: held back, {reason}")
+    if report.ignored_columns:
+        click.echo(f"ignored columns: {', '.join(report.ignored_columns)}", err=True)
+    for name in ("created", "updated", "unchanged"):
+        click.echo(f"{name} {getattr(report, name)}", err=True)
+    click.echo(f"held back {report.held_back}\nrefused {len(report.refused)}", err=True)
+    for line, reason in report.refused:
+        click.echo(f"line {line}: {reason}", err=True)
+
+
+@group.command("export")
+def export() -> None:
+    """Write all members as CSV to standard output; importing it changes nothing."""
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    with glance():
+        writer.writerows(member_csv.exported())
