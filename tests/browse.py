@@ -26,7 +26,7 @@ from werkzeug.test import TestResponse
 
 from portal import clock
 from portal.domain import signin
-from portal.extensions import db
+from portal.extensions import db, glance
 from portal.models import Account, Member
 from portal.web.headers import HEADERS
 from tests import people
@@ -50,6 +50,7 @@ ELSEWHERE = {  # absolute links may lead to these, from /cookies alone
     "https://optout.aboutads.info/",
     "https://www.youronlinechoices.eu/",
 }
+REFUSED_EARLY = (400, 413, 429, 503)  # before anybody asks, or can ask, who the visitor is
 NOT_TYPED_IN = ("hidden", "submit", "button")
 
 
@@ -214,9 +215,9 @@ class Browse:
     def is_signed_in(self) -> bool:
         """Whether this browser's session cookie names a live sign-in."""
         token = session_of(self.app, self.cookies()).get("_user_id", "")
-        live = signin.find(token, now=clock.now()) is not None
         db.session.rollback()
-        return live
+        with glance():
+            return signin.find(token, now=clock.now()) is not None
 
     # What happens on the way ------------------------------------------------------------------------------
 
@@ -230,7 +231,8 @@ class Browse:
         for name, text in pairs:
             body.setdefault(name, []).append(text)
         action = str(form["action"])
-        headers = {"Sec-Fetch-Site": "same-origin", "Origin": self.base} | more.pop("headers", {})
+        usual = {"Sec-Fetch-Site": "same-origin", "Origin": self.base, "Referer": self.base + self.page.path}
+        headers = usual | more.pop("headers", {})
         response = self.client.post(action, data=body, base_url=self.base, headers=headers, **more)
         return self._take(action, response, status)
 
@@ -246,7 +248,7 @@ class Browse:
 
     def _check_signed_in(self, page: Page) -> None:
         path = urlsplit(page.path).path
-        if page.status == 400 or WITHOUT_COOKIES.fullmatch(path):
+        if page.status in REFUSED_EARLY or WITHOUT_COOKIES.fullmatch(path):
             return
         if self.is_signed_in():
             assert page.has_button("Sign out"), f"{page.path} ({page.status}): no button Sign out for who is signed in"
