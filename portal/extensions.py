@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from flask import current_app, has_request_context, request
+from flask import Response, current_app, has_request_context, request
 from flask_limiter import Limiter
 from flask_login import LoginManager
 from flask_migrate import Migrate
@@ -37,9 +37,16 @@ class Base(DeclarativeBase):
     )
 
 
+class Logins(LoginManager):  # type: ignore[misc]
+    """Without Flask-Login's own cookie: looking after it would read the session on every answer."""
+
+    def _update_remember_cookie(self, response: Response) -> Response:
+        return response
+
+
 db = SQLAlchemy(model_class=Base)
 migrate = Migrate(compare_type=True, render_as_batch=True)
-login_manager = LoginManager()
+login_manager = Logins()
 csrf = CSRFProtect()
 
 

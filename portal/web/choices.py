@@ -17,6 +17,8 @@ from portal.web.forms.signin import EmptyForm
 
 bp = Blueprint("choices", __name__)
 
+MOST = 2**31 - 1  # the largest number that a row can have
+
 
 @bp.route("/choices", methods=["GET", "POST"])
 @access(MEMBER)
@@ -33,13 +35,13 @@ def page(member: Member) -> ResponseReturnValue:
         except StaleRecord as error:
             form.refuse("", str(error))
             form.take_up(choices.newest_row(member.id))
-    after = request.args.get("after", type=int)
+    after = request.args.get("after", type=_row)
     changes = choices.changes_since(member.id, after, now=now) if after is not None else []
     shown = {"form": form, "standing": standing, "catalogue": CHOICES, "changes": changes, "after": after}
     return render_template("choices/choices.html", **shown), 422 if form.errors else 200
 
 
-@bp.post("/choices/undo/<int:after>")
+@bp.post("/choices/undo/<int(max=2147483647):after>")
 @access(MEMBER)
 def undo(member: Member, after: int) -> ResponseReturnValue:
     """`/choices/undo/<row>`: put back what was changed after a row."""
@@ -47,3 +49,11 @@ def undo(member: Member, after: int) -> ResponseReturnValue:
         choices.undo_since(member.subject, after, via=Door.PAGE, now=clock.now())
         flash("Taken back. Your choices are as they were before.", "success")
     return redirect(url_for("choices.page"), 303)
+
+
+def _row(text: str) -> int:
+    """A row's number; ValueError for what no row can have."""
+    number = int(text)
+    if not 0 <= number <= MOST:
+        raise ValueError(text)
+    return number

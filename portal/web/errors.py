@@ -11,7 +11,7 @@ from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from werkzeug.exceptions import BadRequest, HTTPException, InternalServerError, ServiceUnavailable
+from werkzeug.exceptions import BadRequest, HTTPException, InternalServerError, SecurityError, ServiceUnavailable
 
 from portal.domain.errors import DomainError, LinkUsedUp
 from portal.extensions import db
@@ -37,6 +37,8 @@ def page(error: HTTPException) -> ResponseReturnValue:
     """Any refusal with a status of its own."""
     if error.response is not None:
         return error.response
+    if isinstance(error, SecurityError):  # its words repeat the foreign host
+        error = BadRequest()
     headers = {"Retry-After": str(_retry_after(error))} if error.code in (429, 503) else {}
     if error.code == 405 and (allowed := error.get_headers()):
         headers |= {name: value for name, value in allowed if name == "Allow"}

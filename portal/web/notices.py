@@ -26,7 +26,7 @@ def current() -> ResponseReturnValue:
     return _page(notices.in_force(clock.now()))
 
 
-@bp.get("/notice/<int:version>")
+@bp.get("/notice/<int(max=2147483647):version>")
 @access(PUBLIC)
 def one(version: int) -> ResponseReturnValue:
     """`/notice/<version>`: any version, at an address that stays."""
