@@ -1,0 +1,110 @@
+"""Test bed: a portal that runs, and Chromium to look at it. Both are started once for this folder.
+
+    def test_sign_in(live: Live, page: Page) -> None:
+        sign_in(page, live.somebody())
+
+Every window fails its test on an error in the console, a refused script or style (the page's own policy), an
+error in a script, or a request to another host.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+import pytest
+from aiosmtpd.controller import Controller
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, sync_playwright
+
+from tests.browser.live import Live, running
+from tests.conftest import MailServer, free_port, missing
+
+CHROMIUM = "/usr/bin/chromium"
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+)
+STATUS_LINE = "Failed to load resource: the server responded with a status of 4"  # Chromium's own, for a 404 or a 422
+
+
+class OpenBrowser(Protocol):
+    """Opens a window with cookies of its own; `options` are those of a browser context."""
+
+    def __call__(self, **options: Any) -> Page: ...
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "chromium" in getattr(item, "fixturenames", ()):
+            item.add_marker("browser")
+
+
+@pytest.fixture(scope="package")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    """The portal, its worker and a mail server that takes everything."""
+    smtp = MailServer("127.0.0.1", free_port())
+    controller = Controller(smtp, hostname=smtp.host, port=smtp.port)
+    controller.start()
+    try:
+        with running(tmp_path_factory.mktemp("live"), smtp, free_port()) as portal:
+            yield portal
+    finally:
+        controller.stop()
+
+
+@pytest.fixture(scope="package")
+def chromium() -> Iterator[Browser]:
+    """One Chromium; each test has windows of its own."""
+    if not os.access(CHROMIUM, os.X_OK):
+        missing("Chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_browser(live: Live, chromium: Browser) -> Iterator[OpenBrowser]:
+    """Windows of this test: `open_browser(java_script_enabled=False)`."""
+    faults: list[str] = []
+    contexts: list[BrowserContext] = []
+
+    def open_one(**options: Any) -> Page:
+        context = chromium.new_context(base_url=live.url, locale="en-GB", reduced_motion="reduce", **options)
+        context.set_default_timeout(20_000)
+        contexts.append(context)
+        watch(context, live.url, faults.append)
+        return context.new_page()
+
+    yield open_one
+    for context in contexts:
+        context.close()
+    assert not faults, "\n".join(faults)
+
+
+@pytest.fixture
+def page(open_browser: OpenBrowser) -> Page:
+    """One window."""
+    return open_browser()
+
+
+def watch(context: BrowserContext, url: str, complain: Callable[[str], None]) -> None:
+    """Tell of everything in this context's windows that no page of ours may do."""
+
+    def said(message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning") and not message.text.startswith(STATUS_LINE):
+            complain(f"console on {message.location.get('url')}: {message.text}")
+
+    def asked(request: Request) -> None:
+        if urlsplit(request.url).netloc != urlsplit(url).netloc:
+            complain(f"a request to {request.url}")
+
+    context.on("console", said)
+    context.on("weberror", lambda error: complain(f"a script failed: {error.error}"))
+    context.on("request", asked)
