@@ -37,6 +37,7 @@ ROOT = Path(__file__).resolve().parent.parent
 HOST = "privacy.example.org"
 SIGNED_IN = 1500  # members with an open sign-in
 ONE_SUPPRESSED_IN = 10
+EMPTY = "empty.db"  # migrated, without rows
 CITIES = ("Kraków", "Phoenix", "Uppsala", "Sendai", "Grenoble", "Tampere", "Penang", "Guadalajara")
 
 
@@ -83,6 +84,13 @@ class Bed:
         return sign_unsubscribe(recipient.reference)
 
 
+def copy_database(source: Path, target: Path) -> None:
+    """A copy of an SQLite database, with what its log still holds."""
+    target.unlink(missing_ok=True)
+    with closing(sqlite3.connect(source)) as read, closing(sqlite3.connect(target)) as write:
+        read.backup(write)
+
+
 def environment(folder: Path) -> dict[str, str]:
     """A production portal. Its mail server is never called, as no worker runs."""
     return {
@@ -108,6 +116,7 @@ def made(folder: Path, *, members: int) -> Iterator[Bed]:
     app = create_app(from_environment(environ, root=folder))
     with app.app_context():
         upgrade()
+        copy_database(folder / "portal.db", folder / EMPTY)
         with transaction():
             rows = _settle(members)
         db.session.remove()

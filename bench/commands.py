@@ -7,14 +7,21 @@ import csv
 import hashlib
 import hmac
 import os
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
-from bench.bed import ROOT, Bed
+from bench.bed import EMPTY, ROOT, Bed, copy_database
 from bench.load import BenchError
+from portal import clock
+from portal.domain import values
+from portal.purposes import CHOICES, SUPPRESS
+from portal.tokens import canonical_address, suppression_hash
 
 UNKNOWN_IN = 20  # one row in so many is of somebody whom the portal does not know
 TOPIC = "announcements"
@@ -29,8 +36,11 @@ class Ran:
     memory: float
 
 
-def run(bed: Bed, words: list[str], *, given: Path | None = None, out: Path | None = None) -> Ran:
+def run(
+    bed: Bed, words: list[str], *, given: Path | None = None, out: Path | None = None, database: Path | None = None
+) -> Ran:
     """One command of the portal, in a process of its own. Raises BenchError if it fails."""
+    environ = os.environ | bed.environ | ({"DATABASE_URL": f"sqlite:///{database}"} if database else {})
     said = bed.folder / "said.txt"
     with (
         (given or Path(os.devnull)).open("rb") as stdin,
@@ -40,7 +50,7 @@ def run(bed: Bed, words: list[str], *, given: Path | None = None, out: Path | No
         started = time.perf_counter()
         process = subprocess.Popen(
             [sys.executable, "-m", "flask", "--app", "wsgi", *words],
-            cwd=ROOT, env=os.environ | bed.environ, stdin=stdin, stdout=stdout, stderr=stderr,
+            cwd=ROOT, env=environ, stdin=stdin, stdout=stdout, stderr=stderr,
         )  # fmt: skip
         try:
             _, status, used = os.wait4(process.pid, 0)
@@ -107,3 +117,140 @@ class Filter:
 
 def _keyed(address: str) -> bytes:
     return hashlib.blake2b(address.encode(), digest_size=12, key=b"bench").digest()
+
+
+COLUMNS = [
+    "member_id",
+    "email",
+    "first_name",
+    "last_name",
+    "kind",
+    "organization",
+    "job_title",
+    "address_kind",
+    "address_line1",
+    "address_line2",
+    "city",
+    "region",
+    "postal_code",
+    "country",
+    "phone",
+    "mobile",
+    "birth_date",
+    "education",
+    "interests",
+    "business_type",
+    "membership_status",
+    "joined_on",
+    "expires_on",
+    "honorific",
+    "suppress_broadcast_emails",
+    "attendee_list",
+    "sponsor_sharing",
+]
+ANSWERS = {
+    SUPPRESS: "suppress_broadcast_emails",
+    "attendee_list": "attendee_list",
+    "sponsor_sharing": "sponsor_sharing",
+}
+DATES = ("birth_date", "joined_on", "expires_on")
+
+
+class Import:
+    """`members import` into an empty database; and the least that it could do: check every cell, then `executemany`."""
+
+    def __init__(self, bed: Bed, rows: int) -> None:
+        self.bed, self.rows = bed, rows
+        self.given = bed.folder / "members.csv"
+        self.product_database, self.limit_database = bed.folder / "imported.db", bed.folder / "plain.db"
+        with self.given.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, COLUMNS, restval="", lineterminator="\n")
+            writer.writeheader()
+            for number in range(rows):
+                writer.writerow(_member(number))
+
+    def product(self) -> Ran:
+        copy_database(self.bed.folder / EMPTY, self.product_database)
+        return run(self.bed, ["members", "import", str(self.given)], database=self.product_database)
+
+    def limit(self) -> float:
+        """Seconds of the least. Raises BenchError unless both databases hold the same members and answers."""
+        copy_database(self.bed.folder / EMPTY, self.limit_database)
+        with self.bed.app.app_context(), closing(sqlite3.connect(self.limit_database)) as connection:
+            connection.execute("PRAGMA journal_mode=WAL")
+            started = time.perf_counter()
+            with self.given.open(encoding="utf-8", newline="") as file, connection:
+                self._write(connection, [_checked(row) for row in csv.DictReader(file)])
+            seconds = time.perf_counter() - started
+        if _stored(self.product_database) != _stored(self.limit_database):
+            raise BenchError("the import and the plain loop do not store the same")
+        return seconds
+
+    def _write(self, connection: sqlite3.Connection, members: list[dict[str, str | None]]) -> None:
+        now = clock.now().strftime("%Y-%m-%d %H:%M:%S.%f")
+        subjects, choices, trail, rows = [], [], [], []
+        for each in members:
+            ident = uuid4()
+            subjects.append((ident.hex, ident.bytes))
+            for code, column in ANSWERS.items():
+                answer = each.pop(column)
+                choices.append((ident.hex, code, answer, now, "import", CHOICES[code].question))
+            trail.append((ident.hex, "created", "", "import", now, now))
+            rows.append((ident.hex, 1, *each.values(), "", "", ""))
+        names = ", ".join(["id", "version", *members[0], "work_experience", "certifications", "demographics"])
+        for statement, many in (
+            ("INSERT INTO subject (id, unsubscribe_reference) VALUES (?, ?)", subjects),
+            (f"INSERT INTO member ({names}) VALUES ({', '.join('?' * (len(members[0]) + 5))})", rows),
+            ("INSERT INTO choice (subject_id, code, value, at, door, wording) VALUES (?, ?, ?, ?, ?, ?)", choices),
+            ("INSERT INTO trail (subject_id, act, field, door, at, carried_at) VALUES (?, ?, ?, ?, ?, ?)", trail),
+        ):
+            connection.executemany(statement, many)
+
+
+def _member(number: int) -> dict[str, str]:
+    return {
+        "member_id": f"N-{number}",
+        "email": f"Person{number}@mail{number % 50}.example.org",
+        "first_name": f"Agnieszka{number}",
+        "last_name": "Brzęczyszczykiewicz",
+        "kind": "member",
+        "organization": "Fabryka Mikroukładów",
+        "job_title": "Principal Packaging Engineer",
+        "address_kind": "home",
+        "address_line1": f"ul. Świdnicka {number}",
+        "city": "Wrocław",
+        "postal_code": "50-038",
+        "country": "Poland",
+        "phone": f"+4871{3000000 + number % 999983}",
+        "birth_date": "1964-05-17",
+        "education": "Politechnika Wrocławska, 1988",
+        "membership_status": "Active",
+        "joined_on": "2011-03-14",
+        "suppress_broadcast_emails": "yes" if number % 10 == 0 else "no",
+        "attendee_list": "attendees",
+        "sponsor_sharing": "no",
+    }
+
+
+def _checked(row: dict[str, str]) -> dict[str, str | None]:
+    """One row through the same library calls as the product: address, country, phone, dates, texts."""
+    number, email = row.pop("member_id"), values.email(row.pop("email"))
+    checked: dict[str, str | None] = {name: values.line(text) for name, text in row.items()}
+    checked["country"] = values.country(row["country"])
+    for name in ("phone", "mobile"):
+        checked[name] = values.phone(row[name], checked["country"]) if row[name] else ""
+    for name in DATES:
+        checked[name] = values.iso_date(row[name]).isoformat() if row[name] else None
+    key = canonical_address(email)
+    checked |= {"member_number": number, "email": email, "email_key": key, "address_hash": suppression_hash(key)}
+    return checked
+
+
+def _stored(database: Path) -> list[tuple[object, ...]]:
+    query = (
+        "SELECT member.*, group_concat(code || '=' || value) FROM member LEFT JOIN"
+        " (SELECT * FROM choice ORDER BY code) AS answer ON answer.subject_id = member.id"
+        " GROUP BY member.id ORDER BY member_number"
+    )
+    with closing(sqlite3.connect(database)) as connection:
+        return [row[1:] for row in connection.execute(query)]
