@@ -84,8 +84,16 @@ def check_new_password(password: str, *, about: tuple[str, ...]) -> None:
 
 def set_password(account: Account, password: str, *, now: datetime) -> None:
     """Store a new password and end every sign-in, link and waiting address change. Raises PasswordRefused."""
-    about = (account.address, *((account.member.first_name, account.member.last_name) if account.member else ()))
-    check_new_password(password, about=about)
+    check_new_password(password, about=_about(account))
+    _store(account, password, now)
+
+
+def _about(account: Account) -> tuple[str, ...]:
+    member = account.member
+    return (account.address, member.first_name, member.last_name) if member else (account.address,)
+
+
+def _store(account: Account, password: str, now: datetime) -> None:
     account.password_hash = HASHER.hash(password)
     account.password_at = now
     end_all(account)
@@ -307,6 +315,7 @@ def spend_link(token: str, password: str, *, now: datetime) -> Account | None:
     found = link(token, now=now)
     if found is None:
         return None
+    check_new_password(password, about=_about(found.account))  # before the link is spent: the form comes back
     spent = db.session.execute(
         update(PasswordLink)
         .where(PasswordLink.id == found.id, PasswordLink.used_at.is_(None), PasswordLink.ends_at > now)
@@ -315,7 +324,7 @@ def spend_link(token: str, password: str, *, now: datetime) -> Account | None:
     ).scalar_one_or_none()
     if spent is None:
         raise LinkUsedUp(_why_used_up(found))
-    set_password(found.account, password, now=now)
+    _store(found.account, password, now)
     return found.account
 
 
