@@ -19,8 +19,8 @@ def version_in_force(now: datetime) -> int | None:
 
 def in_force(now: datetime) -> Notice | None:
     """The notice in force; None before the first is published."""
-    version = version_in_force(now)
-    return db.session.get(Notice, version) if version is not None else None
+    reached = select(Notice).where(Notice.effective_on <= society_date(now))
+    return db.session.scalars(reached.order_by(Notice.version.desc()).limit(1)).first()
 
 
 def publish(text: str, *, change: str, effective_on: date | None = None, now: datetime) -> Notice:
