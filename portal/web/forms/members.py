@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import date
+from functools import lru_cache
 from typing import Any, cast
 
+from markupsafe import Markup
 from sqlalchemy import Date, Text
 from wtforms import BooleanField, Field, HiddenField, IntegerField, SelectField, StringField, TextAreaField
 from wtforms.fields import EmailField
@@ -27,6 +29,7 @@ from portal.web.forms import Form, RecentForm, email_address, trim
 ENTRIES: Mapping[str, Entry] = {
     entry.column.name: entry for entry in inventory.entries(Base.metadata, edit=Edit.MEMBER, table="member")
 }
+COUNTRIES = {"": "Choose a country", **dict(values.countries())}
 FREE_TEXT = ("education", "work_experience", "certifications", "interests", "demographics")
 
 
@@ -54,6 +57,21 @@ class BaseProfileForm(Form):
     def stored(self) -> dict[str, str | date | None]:
         """The values as they are stored."""
         return {name: self[name].data for name in ENTRIES}
+
+
+class CountryField(StringField):
+    """A country, picked from the list of all. The list is drawn once for each answer, not for each visitor."""
+
+    def options(self) -> Markup:
+        """The options as HTML, with the answer selected."""
+        return _country_options(self.data if self.data in COUNTRIES else "")
+
+
+@lru_cache(maxsize=300)
+def _country_options(chosen: str) -> Markup:
+    option, selected = Markup('<option value="{}"{}>{}</option>'), Markup(" selected")
+    shown = COUNTRIES.items()
+    return Markup("\n").join(option.format(code, selected if code == chosen else "", name) for code, name in shown)
 
 
 def _checked(parse: Callable[[str], Any]) -> Callable[[Form, Field], None]:
@@ -93,8 +111,7 @@ def _field(name: str, entry: Entry) -> Field:
     note = entry.note
     needed = [InputRequired(f"Enter your {note.label.lower()}.")] if note.required else []
     if name == "country":
-        choices = [SelectChoice("", "Choose a country"), *(SelectChoice(*each) for each in values.countries())]
-        return SelectField(note.label, choices=choices, validators=[*needed, CHECKS[name]])
+        return CountryField(note.label, validators=[*needed, CHECKS[name]])
     if note.options:
         return SelectField(
             note.label,
