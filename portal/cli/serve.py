@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from types import FrameType
 from urllib.parse import urlsplit
@@ -16,6 +17,8 @@ from flask import current_app
 from portal.extensions import settings
 
 GRACE = 10  # seconds to finish what is under way
+KILL = 5  # seconds after which the server ends a web process that does not end itself
+THREADS = 8  # a web process; each may hold a connection to the database, whose pool has 15
 
 
 @click.command("serve")
@@ -25,28 +28,31 @@ def serve(workers: int) -> None:
     port = urlsplit(settings().url).port or 8000
     web = web_server("wsgi:app", port=port, workers=workers)
     root = os.path.dirname(current_app.root_path)
-    children = [
-        subprocess.Popen([sys.executable, *command], cwd=root)  # noqa: S603
-        for command in (web, ["-m", "flask", "--app", "wsgi", "worker"])
-    ]
+    stop = threading.Event()
 
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        raise SystemExit(0)
+    def end(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
 
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # and so in the children, until they listen for themselves
+    children: list[subprocess.Popen[bytes]] = []
     try:
-        while all(child.poll() is None for child in children):
-            time.sleep(0.2)
-        raise SystemExit(1)  # one of the two has died: an operator, or make, should see it
+        for command in (web, ["-m", "flask", "--app", "wsgi", "worker"]):
+            children.append(subprocess.Popen([sys.executable, *command], cwd=root))  # noqa: S603, PERF401
+        signal.signal(signal.SIGINT, end)
+        while all(child.poll() is None for child in children) and not stop.wait(0.2):
+            pass
     finally:
         _end(children)
+    if not stop.is_set():  # one of the two has died: an operator, or make, should see it
+        raise SystemExit(1)
 
 
 def web_server(target: str, *, port: int, workers: int) -> list[str]:
     """What the interpreter is called with to serve a WSGI application on loopback; the bench serves its limits so."""
     command = ["-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port)]
-    return [*command, "--workers", str(workers), "--no-ws", "--log-level", "warning", target]
+    command += ["--workers", str(workers), "--blocking-threads", str(THREADS), "--workers-kill-timeout", str(KILL)]
+    return [*command, "--no-ws", "--log-level", "warning", target]
 
 
 def _end(children: list[subprocess.Popen[bytes]]) -> None:
