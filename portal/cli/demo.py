@@ -118,7 +118,7 @@ def _hire(entry: Entry) -> None:
 
 
 def _invite(entry: Entry) -> None:
-    members.invite(entry.member, now=entry.now)
+    members.invite(entry.member.id, now=entry.now)
 
 
 def _password(entry: Entry) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import sys
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -12,9 +13,12 @@ import click
 from flask.cli import AppGroup
 
 from portal import clock
-from portal.domain import csv_file, imports, member_csv
+from portal.domain import csv_file, imports, member_csv, members
 from portal.domain.errors import ImportRefused
 from portal.extensions import glance, transaction
+from portal.tokens import canonical_address
+
+AT_ONCE = 100  # invitations in one transaction
 
 group = AppGroup("members", help="Members come in, and go out as a file.")
 
@@ -77,6 +81,28 @@ def _show(report: imports.Report) -> None:
     click.echo(f"held back {report.held_back}\nrefused {len(report.refused)}", err=True)
     for line, reason in report.refused:
         click.echo(f"line {line}: {reason}", err=True)
+
+
+@group.command("invite")
+@click.argument("emails", nargs=-1, metavar="[EMAIL]...")
+@click.option("--all", "everybody", is_flag=True, help="All without a password who may get broadcast mail.")
+def invite(emails: tuple[str, ...], everybody: bool) -> None:
+    """Mail the activation link. Somebody who is not known, or has a password already, is refused by name."""
+    if bool(emails) == everybody:
+        raise click.UsageError("Name the addresses to invite, or --all.")
+    with glance():
+        wanted = members.to_invite(None if everybody else emails)
+    invited = 0
+    with click.progressbar(wanted.values(), file=sys.stderr, label="Inviting", hidden=not sys.stderr.isatty()) as ids:
+        for chunk in iter(lambda: list(islice(ids, AT_ONCE)), []):
+            with transaction():
+                invited += sum(members.invite(each, now=clock.now()) for each in chunk)
+    refused = [each for each in emails if canonical_address(each) not in wanted]
+    click.echo(f"invited {invited}\nrefused {len(refused)}", err=True)
+    for each in refused:
+        click.echo(f"{each}: not known here, or has a password already", err=True)
+    if refused:
+        raise SystemExit(1)
 
 
 @group.command("export")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
+from uuid import UUID
 
 from sqlalchemy import or_, select, update
 from sqlalchemy.exc import IntegrityError
@@ -194,10 +195,13 @@ def _is_taken(email: str, member: Member) -> bool:
 # Invitations ----------------------------------------------------------------------------------------------
 
 
-def to_invite(addresses: Sequence[str] | None) -> Iterator[Member]:
-    """The members to invite: those named, or all who have no password and may get broadcast mail (rights §7.1)."""
+def to_invite(addresses: Sequence[str] | None) -> dict[str, UUID]:
+    """Whom to invite, from compared address to record: those named, or all who may get broadcast mail (rights §7.1).
+
+    Whoever has a password already is in neither.
+    """
     query = (
-        select(Member)
+        select(Member.email_key, Member.id)
         .join(Subject, Subject.id == Member.id)
         .outerjoin(Account, Account.member_id == Member.id)
         .where(or_(Account.id.is_(None), Account.password_hash.is_(None)))
@@ -206,9 +210,13 @@ def to_invite(addresses: Sequence[str] | None) -> Iterator[Member]:
         query = query.where(may_be_mailed(None))
     else:
         query = query.where(Member.email_key.in_([canonical_address(each) for each in addresses]))
-    yield from db.session.scalars(query.order_by(Member.email_key))
+    return {row.email_key: row.id for row in db.session.execute(query.order_by(Member.email_key))}
 
 
-def invite(member: Member, *, now: datetime) -> None:
-    """Mail the activation link to somebody who has no password yet."""
+def invite(member_id: UUID, *, now: datetime) -> bool:
+    """Mail the activation link; False if the record has gone or has a password by now."""
+    member = db.session.get(Member, member_id)
+    if member is None or signin.account_of(member).password_hash is not None:
+        return False
     signin.mail_link(signin.account_of(member), now=now, invited=True)
+    return True
