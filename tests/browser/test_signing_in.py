@@ -1,0 +1,164 @@
+"""Staying signed in, coming back without the password, and a mailed link that only a press spends, in Chromium."""
+
+from __future__ import annotations
+
+from playwright.sync_api import Page, expect
+from sqlalchemy import select
+
+from portal.extensions import Base, db
+from tests.browser.conftest import OpenBrowser
+from tests.browser.live import Live, link
+from tests.browser.steps import box, follow, press, reads, sees, sign_in
+from tests.browser.test_main_job import allowed
+
+NEW_PASSWORD = "walnut-orbit-saddle-36"
+SESSION, KEEP = "session", "keep"
+
+
+def test_kept_sign_in(live: Live, page: Page) -> None:
+    """P2: the browser was closed in between; the visitor is known, but what matters asks for the password."""
+    person = live.somebody()
+    page.goto("/sign-in")
+    box(page, "Email address").fill(person.email)
+    box(page, "Password").fill(person.password)
+    page.get_by_label("Keep me signed in", exact=True).check()
+    press(page, "Sign in")
+    sees(page, "Hello, Alice")
+    page.context.clear_cookies(name=SESSION)
+
+    page.goto("/")
+    sees(page, "Hello, Alice")
+    typed = "Everything since 2019, please.\nAnd who received it."
+    page.goto("/requests/new/access")
+    details = box(page, "Anything to add")
+    details.fill(typed)
+    press(page, "Send")
+    expect(page.get_by_role("alert")).to_contain_text("Enter your password")
+    expect(details).to_have_value(typed)
+    box(page, "Password").fill("not the password at all")
+    press(page, "Send")
+    expect(page.get_by_role("alert")).to_contain_text("This is not your password.")
+    expect(details).to_have_value(typed)
+    box(page, "Password").fill(person.password)
+    press(page, "Send")
+    reads(page, "We have your request.")
+    reads(page, "Everything since 2019, please.")
+    page.goto("/requests/new/erasure")
+    expect(box(page, "Password")).to_have_count(0)  # given a moment ago
+
+    press(page, "Sign out")
+    reads(page, "You are signed out.")
+    assert KEEP not in {each["name"] for each in page.context.cookies()}
+    page.goto("/profile")
+    sees(page, "Sign in")
+
+
+def test_lost_password(live: Live, open_browser: OpenBrowser) -> None:
+    """The mailed link sets a new password, and whoever was signed in with the old one no longer is."""
+    person = live.somebody()
+    elsewhere, page = open_browser(), open_browser()
+    sign_in(elsewhere, person)
+    page.goto("/sign-in")
+    follow(page, "Forgotten your password?")
+    box(page, "Email address").fill(person.email)
+    press(page, "Send")
+    sees(page, "Look into your mailbox")
+    url = link(live.mail(person.email, title="password"))
+    page.goto(url)
+    password = box(page, "New password")
+    password.fill("too short")
+    press(page, "Save")
+    expect(page.get_by_role("alert")).to_contain_text("Use at least 15 characters.")
+    password.fill(NEW_PASSWORD)
+    press(page, "Show what I typed")
+    expect(password).to_have_attribute("type", "text")
+    press(page, "Save")
+    reads(page, "Your password is set.")
+    turn_away(elsewhere)
+    page.goto(url)
+    sees(page, "This link no longer works")
+    page.goto("/sign-in")
+    box(page, "Email address").fill(person.email)
+    box(page, "Password").fill(person.password)
+    press(page, "Sign in")
+    expect(page.get_by_role("alert")).to_contain_text("do not belong together")
+    box(page, "Password").fill(NEW_PASSWORD)
+    press(page, "Sign in")
+    sees(page, "Hello, Alice")
+    live.mail(person.email, title="new password")
+
+
+def turn_away(page: Page) -> None:
+    """This window's sign-in has ended."""
+    page.goto("/profile")
+    sees(page, "Sign in")
+    expect(page.get_by_role("navigation", name="Main")).to_have_count(0)
+
+
+def test_link_scanner(live: Live, open_browser: OpenBrowser) -> None:
+    """P29: a mail filter opens every link in a whole browser, and people's presses still find it unspent."""
+    newcomer, mover = live.newcomer(), live.somebody()
+    page = open_browser()
+    sign_in(page, mover)
+    page.goto("/profile/email")
+    new_address = f"new.{mover.email}"
+    box(page, "Email address").fill(new_address)
+    press(page, "Send")
+    sees(page, "Member Information")
+    visitor = open_browser()
+    visitor.goto("/activate")
+    box(visitor, "Email address").fill(newcomer.email)
+    press(visitor, "Send")
+    sees(visitor, "Look into your mailbox")
+    activation = link(live.mail(newcomer.email, title="ctivate"))
+    confirmation = link(live.mail(new_address, title="onfirm"))
+    cancellation = link(live.mail(mover.email, title="address"))
+    (unsubscribe,) = allowed(live, newcomer)
+    live.settle_mail()
+
+    before = everything(live)
+    for url in (activation, confirmation, cancellation, unsubscribe):
+        scan(open_browser(), url)
+    after = everything(live)
+    assert {name: rows for name, rows in after.items() if rows != before[name]} == {}
+
+    visitor.goto(activation)
+    box(visitor, "New password").fill(NEW_PASSWORD)
+    press(visitor, "Save")
+    reads(visitor, "Your password is set.")
+    visitor.goto(confirmation)
+    press(visitor, "Confirm")
+    reads(visitor, "Your new email address is confirmed.")
+    visitor.goto(cancellation)
+    press(visitor, "Confirm")
+    reads(visitor, "The change is cancelled.")
+    visitor.goto(unsubscribe)
+    press(visitor, "Unsubscribe")
+    sees(visitor, "You are unsubscribed")
+
+
+def scan(page: Page, url: str) -> None:
+    """Look as filters do: ask for the head, prefetch, open and linger, hover, and open what the page leads to."""
+    ask = page.context.request
+    assert ask.head(url).status == 200
+    assert ask.get(url, headers={"Sec-Purpose": "prefetch;prerender", "Purpose": "prefetch"}).status == 200
+    answer = page.goto(url, wait_until="networkidle")
+    assert answer is not None
+    assert answer.status == 200
+    for button in page.get_by_role("main").get_by_role("button").all():
+        button.hover()
+    onward = page.get_by_role("main").get_by_role("link")
+    for href in onward.evaluate_all("links => links.map(each => each.href).filter(each => each.startsWith('http'))"):
+        assert ask.get(href).ok
+
+
+def everything(live: Live) -> dict[str, list[str]]:
+    """Every row of every table."""
+    with live.app.app_context():
+        db.session.rollback()
+        rows = {
+            name: sorted(map(repr, db.session.execute(select(table)).all()))
+            for name, table in Base.metadata.tables.items()
+        }
+        db.session.rollback()
+    return rows
