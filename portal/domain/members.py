@@ -119,6 +119,7 @@ def confirm_email(token: str, *, now: datetime) -> EmailChange | None:
             set_email(member, change.new_email)
     except (IntegrityError, StaleDataError) as raced:
         raise LinkUsedUp(TAKEN) from raced
+    signin.end_links(signin.account_of(member), now=now)
     trail.record(member.id, "changed", field="email", door=Door(change.door), now=now)
     messages.email_changed(change, undo, now=now)
     return change
@@ -154,7 +155,9 @@ def cancel_email(token: str, *, now: datetime) -> EmailChange | None:
             raise LinkUsedUp("The old address is in use elsewhere. Please write to us.") from raced
         _cancel_later(change, now)
         trail.record(change.member_id, "changed", field="email", door=Door.LINK, now=now)
-        signin.end_all(signin.account_of(change.member))
+        account = signin.account_of(change.member)
+        signin.end_all(account)
+        signin.end_links(account, now=now)
     return change
 
 

@@ -22,7 +22,7 @@ from portal.extensions import db, glance
 from portal.mail import messages
 from portal.models import Account, EmailChange, FailedSignIn, LinkRequest, Member, PasswordLink, SignIn
 from portal.models.signin import SignInKind
-from portal.tokens import canonical_address, digest, new_secret, suppression_hash
+from portal.tokens import canonical_address, digest, new_secret, suppression_hash, suppression_hashes
 
 IDLE = timedelta(minutes=30)
 MEMBER_SESSION = timedelta(hours=12)
@@ -97,11 +97,7 @@ def _store(account: Account, password: str, now: datetime) -> None:
     account.password_hash = HASHER.hash(password)
     account.password_at = now
     end_all(account)
-    db.session.execute(
-        update(PasswordLink)
-        .where(PasswordLink.account_id == account.id, PasswordLink.used_at.is_(None), PasswordLink.ends_at > now)
-        .values(ends_at=now)
-    )
+    end_links(account, now=now)
     if account.member_id is not None:
         db.session.execute(
             update(EmailChange)
@@ -236,9 +232,10 @@ def note_failure(address: str, *, network: str, now: datetime) -> None:
     db.session.add(FailedSignIn(address_hash=hashed, network=network, at=now))
 
 
-def failures(member: Member, *, since: datetime) -> int:
-    """How often somebody tried this member's address in vain."""
-    query = select(func.count()).where(FailedSignIn.address_hash == member.address_hash, FailedSignIn.at > since)
+def failures(account: Account, *, since: datetime) -> int:
+    """How often somebody tried this account's address in vain."""
+    hashes = suppression_hashes(canonical_address(account.address))
+    query = select(func.count()).where(FailedSignIn.address_hash.in_(hashes), FailedSignIn.at > since)
     return db.session.execute(query).scalar_one()
 
 
@@ -280,11 +277,7 @@ def account_of(member: Member) -> Account:
 def mail_link(account: Account, *, now: datetime, invited: bool = False) -> None:
     """Mail a link that sets the password; older links of the account end. `invited`: nobody asked for it."""
     reset = account.password_hash is not None
-    db.session.execute(
-        update(PasswordLink)
-        .where(PasswordLink.account_id == account.id, PasswordLink.used_at.is_(None), PasswordLink.ends_at > now)
-        .values(ends_at=now)
-    )
+    end_links(account, now=now)
     token = new_secret()
     link = PasswordLink(
         account=account,
@@ -297,6 +290,15 @@ def mail_link(account: Account, *, now: datetime, invited: bool = False) -> None
     db.session.flush()
     send = messages.reset if reset else messages.invitation if invited else messages.activation
     send(account, token, now=now)
+
+
+def end_links(account: Account, *, now: datetime) -> None:
+    """End the links of an account that were mailed and not used."""
+    db.session.execute(
+        update(PasswordLink)
+        .where(PasswordLink.account_id == account.id, PasswordLink.used_at.is_(None), PasswordLink.ends_at > now)
+        .values(ends_at=now)
+    )
 
 
 def link(token: str, *, now: datetime) -> PasswordLink | None:

@@ -25,15 +25,16 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 
 class Access(StrEnum):
-    """The four doors. RECENT: the password was given in the last five minutes."""
+    """The doors. ACCOUNT: whoever is signed in, also the desk. RECENT: the password was given in the last five minutes."""
 
     PUBLIC = "public"
+    ACCOUNT = "account"
     MEMBER = "member"
     RECENT = "recent"
     DESK = "desk"
 
 
-PUBLIC, MEMBER, RECENT, DESK = Access.PUBLIC, Access.MEMBER, Access.RECENT, Access.DESK
+PUBLIC, ACCOUNT, MEMBER, RECENT, DESK = Access
 
 
 class Mark(NamedTuple):
@@ -103,7 +104,7 @@ def guard() -> ResponseReturnValue | None:
         g.sign_in = current_user._get_current_object()
         g.visitor = _visitor(g.sign_in)
         g.seen = (g.sign_in.id, g.sign_in.seen_at)
-    return None if level is PUBLIC else _admit(level)
+    return None if level is PUBLIC else _admit(level, mark)
 
 
 def _refuse_nul() -> None:
@@ -134,17 +135,18 @@ def _visitor(sign_in: SignIn) -> Visitor:
     )
 
 
-def _admit(level: Access) -> ResponseReturnValue | None:
+def _admit(level: Access, mark: Mark) -> ResponseReturnValue | None:
     if g.sign_in is None:
         return redirect(url_for("signin.sign_in", next=_here()), 303)
     account = g.sign_in.account
     if level is DESK:
         _admit_to_desk(account.staff)
         return None
-    if account.member is None:
-        abort(403, "This sign-in belongs to the desk and has no member record.")
-    assert request.view_args is not None
-    request.view_args["member"] = account.member
+    if mark.read is not ACCOUNT:
+        if account.member is None:
+            abort(403, "This sign-in belongs to the desk and has no member record.")
+        assert request.view_args is not None
+        request.view_args["member"] = account.member
     if level is RECENT and not signin.is_recent(g.sign_in, now=clock.now()):
         if request.method in SAFE_METHODS:
             return redirect(url_for("signin.sign_in_again", next=_here()), 303)
@@ -265,7 +267,10 @@ def _by_keep_cookie(_request: object) -> SignIn | None:
 
 
 def _here() -> str:
-    return request.full_path.rstrip("?") if request.method in SAFE_METHODS else request.path
+    """The page that was asked for; for a form that was sent, the page it stands on, or the start."""
+    if request.method in SAFE_METHODS:
+        return request.full_path.rstrip("?")
+    return request.path if request.url_rule is None or "GET" in (request.url_rule.methods or ()) else "/"
 
 
 def _mark(app: Flask, endpoint: str | None) -> Mark | None:
