@@ -18,7 +18,7 @@ from portal.extensions import settings
 
 GRACE = 10  # seconds to finish what is under way
 KILL = 5  # seconds after which the server ends a web process that does not end itself
-THREADS = 8  # a web process; each may hold a connection to the database, whose pool has 15
+THREADS = 4  # a web process; each may hold connections to the database, whose pool has 15
 
 
 @click.command("serve")
