@@ -141,6 +141,7 @@ def _told(rows: Iterator[Row], stream: BinaryIO, progress: Callable[[int], None]
         if count % 500 == 0:
             progress(stream.tell())
         yield row
+    progress(stream.tell())
 
 
 def _rows(records: Iterator[tuple[int, list[str], str]], ours: list[str], column_map: ColumnMap) -> Iterator[Row]:
@@ -152,7 +153,7 @@ def _rows(records: Iterator[tuple[int, list[str], str]], ours: list[str], column
             yield Row(line, {}, problem)
         elif len(cells) != width:
             short = line if len(cells) < width else 0
-            yield Row(line, {}, f"{len(cells)} cells where the header has {width}")
+            yield Row(line, {}, f"{len(cells)} cell{'s' * (len(cells) > 1)} where the header has {width}")
         else:
             named = {name: cell for name, cell in zip(ours, cells, strict=True) if name}
             yield Row(line, _mapped(named, column_map) if column_map.words or column_map.defaults else named)

@@ -80,7 +80,7 @@ _PLAIN_LOCAL = re.compile(r"[A-Za-z0-9_+-]+(\.[A-Za-z0-9_+-]+)*", re.ASCII)
 @lru_cache(maxsize=4096)
 def _checked(address: str) -> str:
     try:
-        return validate_email(address, check_deliverability=False, test_environment=False).normalized
+        return validate_email(address, check_deliverability=False, test_environment=False, strict=True).normalized
     except EmailNotValidError as error:
         raise ValueError("This is not a complete email address, such as name@example.org.") from error
 
