@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ from bench.load import BenchError, Burst, server
 def main() -> int:
     """Measure, print, write; 1 if something was not answered or not stored as it should be."""
     wish = _wishes()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that servers and folder go, however the run ends
     with tempfile.TemporaryDirectory(prefix="portal-bench-", dir=wish.folder) as name:
         folder = Path(name)
         try:

@@ -147,16 +147,16 @@ def _click(path: str, links: Iterator[str]) -> bytes | None:
 def targets(writing: Writing) -> list[Target]:
     """The rows, each limit before what is measured against it."""
     portal, limits, seconds, folder = writing.portal, writing.limits, writing.seconds, writing.bed.folder
-    cookie = writing.bed.people[-1].cookie
+    own_cookie = writing.bed.people[-1].cookie
 
-    def page(server: Server, path: str) -> Callable[[], Burst]:
+    def page(server: Server, path: str, cookie: str = own_cookie) -> Callable[[], Burst]:
         status, text = get(server.port, path, cookie)
         if status != 200 or len(text) < 1000:
             raise BenchError(f"{path} answers {status}, {len(text)} characters")
         return lambda: pages(server.port, path, cookie, seconds=seconds, folder=folder)
 
     return [
-        Target("bare page", page(limits, "/bare")),
+        Target("bare page", page(limits, "/bare", "")),
         Target("overview", page(portal, "/"), "bare page", 0.35),
         Target("profile form", page(portal, "/profile/edit"), "bare page", 0.25),
         Target("profile form, obvious build", page(limits, "/obvious/profile"), "bare page"),
