@@ -25,7 +25,7 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 
 class Access(StrEnum):
-    """The doors. ACCOUNT: whoever is signed in, also the desk. RECENT: the password was given in the last five minutes."""
+    """The doors. ACCOUNT: whoever is signed in, the desk too. RECENT: the password was given five minutes ago at most."""
 
     PUBLIC = "public"
     ACCOUNT = "account"
@@ -95,7 +95,8 @@ def guard() -> ResponseReturnValue | None:
     if request.endpoint == "static" or (mark is not None and mark.anonymous):
         return None
     _refuse_other_sites()
-    level = (mark or Mark(PUBLIC, PUBLIC, False)).for_method(request.method)
+    mark = mark or Mark(PUBLIC, PUBLIC, False)
+    level = mark.for_method(request.method)
     if level is PUBLIC and request.method not in SAFE_METHODS:
         _glance_at_visitor()
         return None

@@ -11,16 +11,15 @@ from flask.typing import ResponseReturnValue
 from portal import clock
 from portal.domain import signin
 from portal.domain.errors import PasswordRefused
-from portal.models import Member
-from portal.web.access import MEMBER, PUBLIC, RECENT, access, remember_session
+from portal.web.access import ACCOUNT, PUBLIC, RECENT, access, remember_session
 from portal.web.forms.signin import ChangePasswordForm, ConfirmForm
 
 bp = Blueprint("security", __name__)
 
 
 @bp.get("/security")
-@access(MEMBER)
-def page(member: Member) -> ResponseReturnValue:
+@access(ACCOUNT)
+def page() -> ResponseReturnValue:
     """`/security`: the password's age, the sign-ins, the tries that failed."""
     now = clock.now()
     return render_template(
@@ -28,13 +27,13 @@ def page(member: Member) -> ResponseReturnValue:
         account=g.sign_in.account,
         sign_ins=signin.sign_ins(g.sign_in.account, now=now),
         this_one=g.sign_in.kept_by_id or g.sign_in.id,
-        failures=signin.failures(member, since=now - timedelta(days=30)),
+        failures=signin.failures(g.sign_in.account, since=now - timedelta(days=30)),
     )
 
 
 @bp.route("/security/password", methods=["GET", "POST"])
-@access(MEMBER, post=RECENT)
-def password(member: Member) -> ResponseReturnValue:
+@access(ACCOUNT, post=RECENT)
+def password() -> ResponseReturnValue:
     """`/security/password`: a new password; every other sign-in ends, this browser stays signed in."""
     form = ChangePasswordForm()
     if form.validate_on_submit():
@@ -46,12 +45,12 @@ def password(member: Member) -> ResponseReturnValue:
             remember_session(opened)
             flash("Your password is changed. Every other sign-in has ended.", "success")
             return redirect(url_for("security.page"), 303)
-    return render_template("security/password.html", form=form, member=member), 422 if form.errors else 200
+    return render_template("security/password.html", form=form), 422 if form.errors else 200
 
 
 @bp.route("/security/end/<uuid:sign_in_id>", methods=["GET", "POST"])
-@access(MEMBER, post=RECENT)
-def end_one(member: Member, sign_in_id: UUID) -> ResponseReturnValue:
+@access(ACCOUNT, post=RECENT)
+def end_one(sign_in_id: UUID) -> ResponseReturnValue:
     """`/security/end/<id>`: end one of one's own sign-ins."""
     found = signin.one_of(g.sign_in.account, sign_in_id)
     if found is None:
@@ -65,8 +64,8 @@ def end_one(member: Member, sign_in_id: UUID) -> ResponseReturnValue:
 
 
 @bp.route("/security/everywhere", methods=["GET", "POST"])
-@access(MEMBER, post=RECENT)
-def end_everywhere(member: Member) -> ResponseReturnValue:
+@access(ACCOUNT, post=RECENT)
+def end_everywhere() -> ResponseReturnValue:
     """`/security/everywhere`: end every sign-in, this one too."""
     form = ConfirmForm()
     if form.validate_on_submit():

@@ -26,7 +26,7 @@ from portal.domain.errors import PasswordRefused
 from portal.extensions import limiter, settings
 from portal.tokens import EVERYTHING
 from portal.web.access import (
-    MEMBER,
+    ACCOUNT,
     PUBLIC,
     RECENT,
     access,
@@ -73,8 +73,8 @@ def sign_in() -> ResponseReturnValue:
 
 
 @bp.route("/sign-in/again", methods=["GET", "POST"])
-@access(MEMBER, post=RECENT)
-def sign_in_again(member: object) -> ResponseReturnValue:
+@access(ACCOUNT, post=RECENT)
+def sign_in_again() -> ResponseReturnValue:
     """`/sign-in/again`: the password once more, before something that matters."""
     form = PasswordAgainForm()
     if not form.asks_password or form.validate_on_submit():
