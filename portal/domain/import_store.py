@@ -107,6 +107,7 @@ class Chunk:
     desk: dict[str, UUID] = field(default_factory=dict)
     erased: set[str] = field(default_factory=set)
     proposed: set[tuple[UUID, str]] = field(default_factory=set)
+    newest: dict[tuple[UUID, str], int] = field(default_factory=dict)  # row of the answer that stands
     created: list[dict[str, Any]] = field(default_factory=list)
     changed: list[tuple[Person, dict[str, Any], int, bool]] = field(default_factory=list)
     answers: list[tuple[UUID, str, str]] = field(default_factory=list)
@@ -149,7 +150,7 @@ def look_up(batch: list[Entry], run: Run) -> Chunk:
         address: found[person] for address, person in old.items() if "email" in found[person].pending
     }
     if any(entry.answers for entry in batch):
-        _look_up_answers(ids, found)
+        _look_up_answers(ids, found, chunk)
     desk = select(ACCOUNT.c.email_key, ACCOUNT.c.id).where(ACCOUNT.c.email_key.in_(addresses))
     chunk.desk = {row.email_key: row.id for row in db.session.execute(desk)}
     chunk.erased = _erased(batch)
@@ -180,12 +181,13 @@ def _look_up_pending(ids: list[UUID], found: dict[UUID, Person]) -> None:
         found[person].pending.add(name)
 
 
-def _look_up_answers(ids: list[UUID], found: dict[UUID, Person]) -> None:
-    query = select(ChoiceRow.subject_id, ChoiceRow.code, ChoiceRow.value, ChoiceRow.door).where(
-        ChoiceRow.subject_id.in_(ids), ChoiceRow.event_id.is_(None)
+def _look_up_answers(ids: list[UUID], found: dict[UUID, Person], chunk: Chunk) -> None:
+    query = select(CHOICE.c.subject_id, CHOICE.c.code, CHOICE.c.value, CHOICE.c.door, CHOICE.c.id).where(
+        CHOICE.c.subject_id.in_(ids), CHOICE.c.event_id.is_(None)
     )
-    for person, code, value, door in db.session.execute(query.order_by(ChoiceRow.id)):
+    for person, code, value, door, row in db.session.execute(query.order_by(CHOICE.c.id)):
         found[person].answers[code] = value
+        chunk.newest[person, code] = row
         if door == Door.IMPORT:
             found[person].last_import[code] = value
 
@@ -220,7 +222,7 @@ def write(chunk: Chunk, run: Run) -> None:
     for account, person_id in chunk.attached:
         taken = update(ACCOUNT).where(ACCOUNT.c.id == account)
         db.session.execute(taken.values(member_id=person_id, email=None, email_key=None))
-    _insert(CHOICE, [_choice_row(*answer, run) for answer in chunk.answers])
+    _insert(CHOICE, [_choice_row(*answer, run) for answer in _still_unanswered(chunk, run)])
     _insert(TRAIL, trail)
     for person_id, name in chunk.carried:
         waiting = update(Trail).where(Trail.subject_id == person_id, Trail.field == name, Trail.carried_at.is_(None))
@@ -253,6 +255,29 @@ def _still_as_read(chunk: Chunk, run: Run) -> list[tuple[Person, dict[str, Any]]
             run.counts["updated"] -= 1
             run.counts["held_back"] -= was_held
             run.hold(line, [SAVED_MEANWHILE])
+    return kept
+
+
+def _still_unanswered(chunk: Chunk, run: Run) -> list[tuple[UUID, str, str]]:
+    """The answers, less those that the person gave anew since they were read: theirs stand.
+
+    The lock waits for an answer under way, whose row refers to the subject, and keeps later ones behind ours.
+    """
+    created = {row["id"] for row in chunk.created}
+    ids = sorted({person for person, *_ in chunk.answers if person not in created})
+    if not ids:
+        return chunk.answers
+    db.session.execute(select(SUBJECT.c.id).where(SUBJECT.c.id.in_(ids)).order_by(SUBJECT.c.id).with_for_update())
+    query = select(CHOICE.c.subject_id, CHOICE.c.code, func.max(CHOICE.c.id)).where(
+        CHOICE.c.subject_id.in_(ids), CHOICE.c.event_id.is_(None)
+    )
+    newest = {
+        (person, code): row
+        for person, code, row in db.session.execute(query.group_by(CHOICE.c.subject_id, CHOICE.c.code))
+    }
+    kept = [(person, code, value) for person, code, value in chunk.answers
+            if newest.get((person, code)) == chunk.newest.get((person, code))]  # fmt: skip
+    run.why_held[SAVED_MEANWHILE] += len(chunk.answers) - len(kept)
     return kept
 
 

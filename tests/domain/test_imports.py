@@ -14,13 +14,14 @@ from sqlalchemy import func, select
 
 from portal.domain import choices, imports
 from portal.domain.errors import ImportRefused
+from portal.domain.import_store import Chunk, Run, write
 from portal.domain.member_csv import COLUMNS, exported
 from portal.extensions import db
 from portal.models import ChoiceRow, Member, Trail
 from portal.purposes import CHOICES
 from portal.vocabulary import Door
 from tests.databases import writes
-from tests.people import NOW
+from tests.people import NOW, People
 
 CELLS = {
     "suppress_broadcast_emails": ("", "yes", "no", "1", "0"),
@@ -152,3 +153,27 @@ def test_a_file_of_several_chunks_is_one_transaction(app: Flask) -> None:
     assert (report.updated, report.unchanged) == (714, 4286)
     assert len(db.session.scalars(select(Trail).where(Trail.act == "changed", Trail.field == "city")).all()) == 714
     assert db.session.scalars(select(ChoiceRow)).first() is None
+
+
+def test_what_is_saved_here_while_a_file_comes_in_stands(
+    app: Flask, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice, bob = people.alice, people.bob
+
+    def save_and_write(chunk: Chunk, run: Run) -> None:
+        choices.change(alice.subject, "sponsor_sharing", to="yes", via=Door.PAGE, now=NOW)
+        choices.change(alice.subject, "sponsor_sharing", to="no", via=Door.PAGE, now=NOW)
+        bob.city = "Tempe"
+        db.session.flush()
+        write(chunk, run)
+
+    monkeypatch.setattr(imports, "write", save_and_write)
+    with writes():
+        row = f"{alice.email},Lund,yes,yes\n{bob.email},Mesa,,yes\n"
+        report = imports.import_members(
+            io.BytesIO(f"email,city,sponsor_sharing,employer_sharing\n{row}".encode()), now=NOW
+        )
+    assert report.why_held == {"was saved here during the import": 2}
+    assert (alice.city, bob.city) == ("Lund", "Tempe")
+    assert choices.standing(alice.id)["sponsor_sharing"].value == "no"
+    assert choices.standing(bob.id)["employer_sharing"].value == "yes"
