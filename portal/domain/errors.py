@@ -11,6 +11,10 @@ class StaleRecord(DomainError):
     """The record was saved by somebody else, or in another tab, since the form was opened."""
 
 
+class TooManyChanges(DomainError):
+    """A member began so many changes of the address in a day that strangers' mailboxes must be spared."""
+
+
 class LinkUsedUp(DomainError):
     """A mailed link that was used, has ended, or was followed by a newer one (410)."""
 

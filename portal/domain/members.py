@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm.exc import StaleDataError
 
 from portal.domain import signin, trail
-from portal.domain.errors import LinkUsedUp, StaleRecord
+from portal.domain.errors import LinkUsedUp, StaleRecord, TooManyChanges
 from portal.extensions import db
 from portal.mail import messages
 from portal.models import Account, EmailChange, Member, Subject
@@ -22,6 +22,7 @@ from portal.vocabulary import Door
 CONFIRM_WITHIN = timedelta(hours=24)
 PROPOSAL_WITHIN = timedelta(days=7)
 CANCEL_WITHIN = timedelta(days=7)
+MOST_CHANGES = 10  # begun by one member in a day
 
 STALE = "This record was changed in another place since you opened the form. Nothing of yours has overwritten it."
 
@@ -36,11 +37,11 @@ def save_profile(
     if member.version != version:
         raise StaleRecord(STALE)
     changed = [name for name, value in values.items() if getattr(member, name) != value]
-    for name in changed:
-        setattr(member, name, values[name])
-        trail.record(member.id, "changed", field=name, door=via, now=now)
     try:
-        db.session.flush()
+        with db.session.begin_nested():
+            for name in changed:
+                setattr(member, name, values[name])
+                trail.record(member.id, "changed", field=name, door=via, now=now)
     except StaleDataError as raced:
         raise StaleRecord(STALE) from raced
     return changed
@@ -61,8 +62,10 @@ def ask_email_change(member: Member, new_email: str, *, via: Door, now: datetime
     """Begin a change of address: a link to the new one, a word and a way to cancel to the old one (rights §7.6).
 
     An older change that still waits is cancelled. An address that somebody else has gets a warning instead,
-    and nobody on this side learns of it.
+    and nobody on this side learns of it. Raises TooManyChanges: each one mails an address that was only typed.
     """
+    if via is Door.PAGE and _begun(member, since=now - timedelta(days=1)) >= MOST_CHANGES:
+        raise TooManyChanges("You have begun too many changes of your address today. Please try again tomorrow.")
     _cancel_waiting(member, now)
     confirm, cancel = new_secret(), new_secret()
     change = EmailChange(
@@ -186,6 +189,11 @@ def _cancel_later(change: EmailChange, now: datetime) -> None:
         .where(EmailChange.member_id == change.member_id, EmailChange.id > change.id)
         .values(cancelled_at=now)
     )
+
+
+def _begun(member: Member, *, since: datetime) -> int:
+    query = select(func.count()).where(EmailChange.member_id == member.id, EmailChange.created_at > since)
+    return db.session.execute(query).scalar_one()
 
 
 def _is_taken(email: str, member: Member) -> bool:

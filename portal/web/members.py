@@ -8,7 +8,7 @@ from flask.typing import ResponseReturnValue
 from portal import clock
 from portal.datamap import inventory
 from portal.domain import choices, members, values
-from portal.domain.errors import StaleRecord
+from portal.domain.errors import StaleRecord, TooManyChanges
 from portal.extensions import Base, limiter
 from portal.models import Member
 from portal.purposes import SUPPRESS
@@ -73,11 +73,16 @@ def email(member: Member) -> ResponseReturnValue:
     """`/profile/email`: a new sign-in address, confirmed at the new one, told to the old one."""
     form = EmailForm()
     if form.validate_on_submit():
-        members.ask_email_change(member, form.text("email"), via=Door.PAGE, now=clock.now())
-        flash(
-            "We have sent a link to the new address. Your address changes when you open it and press Confirm.", "info"
-        )
-        return redirect(url_for("members.profile"), 303)
+        try:
+            members.ask_email_change(member, form.text("email"), via=Door.PAGE, now=clock.now())
+        except TooManyChanges as error:
+            form.refuse("email", str(error))
+        else:
+            flash(
+                "We have sent a link to the new address. Your address changes when you open it and press Confirm.",
+                "info",
+            )
+            return redirect(url_for("members.profile"), 303)
     waiting = members.waiting_change(member)
     return render_template("members/email.html", form=form, member=member, waiting=waiting), 422 if form.errors else 200
 
