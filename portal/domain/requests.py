@@ -17,7 +17,7 @@ from portal.extensions import db
 from portal.mail import messages
 from portal.models import DataSubjectRequest, Member, RequestStep
 from portal.models.request import OPEN, State
-from portal.tokens import new_reference
+from portal.tokens import digest, new_reference
 from portal.vocabulary import Door
 
 TRANSITIONS: Mapping[State, tuple[State, ...]] = {
@@ -34,6 +34,7 @@ def file(member: Member, kind: str, *, details: str, operation_id: str, via: Doo
     The caller has just seen the member's password: that is the identity check (GDPR Art. 12(6)). The same
     operation sent twice returns the first request. Raises AlreadyOpen for a kind that may be open once.
     """
+    operation_id = digest(f"{member.id}/{operation_id}")  # the same word from another member is another operation
     again = _first_of(member, kind, operation_id)
     if again is not None:
         return again

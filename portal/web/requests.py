@@ -41,11 +41,12 @@ def file(member: Member, kind: str) -> ResponseReturnValue:
     """`/requests/new/<kind>`: what will happen, and the button that sends it."""
     if kind not in KINDS:
         abort(404)
-    if KINDS[kind].once and (standing := requests.open_request(member, kind)) is not None:
-        return redirect(url_for("requests.one", reference=standing.reference), 303)
     form = RequestForm(data={"operation_id": secrets.token_urlsafe(24)})
     if form.validate_on_submit():
         return _file(member, kind, form)
+    standing = requests.open_request(member, kind) if KINDS[kind].once else None
+    if standing is not None and not form.is_submitted():
+        return redirect(url_for("requests.one", reference=standing.reference), 303)
     return render_template("requests/file.html", form=form, kind=KINDS[kind]), 422 if form.errors else 200
 
 
