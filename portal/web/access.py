@@ -25,7 +25,7 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 
 class Access(StrEnum):
-    """The doors. ACCOUNT: whoever is signed in, the desk too. RECENT: the password was given five minutes ago at most."""
+    """The doors. ACCOUNT: whoever is signed in, the desk too. RECENT: the password was given within five minutes."""
 
     PUBLIC = "public"
     ACCOUNT = "account"
