@@ -92,7 +92,7 @@ class Walk:
     @contextmanager
     def visitor(self, email: str = "") -> Iterator[Page]:
         """A browser of its own; signed in, where an address is named."""
-        context = self.browser.new_context(base_url=self.address)
+        context = self.browser.new_context(base_url=self.address, reduced_motion="reduce")
         page = context.new_page()
         page.on("pageerror", lambda error: self.faults.append(f"{page.url}: {error}"))
         if email:
@@ -170,10 +170,10 @@ def passwords(walk: Walk) -> None:
     with walk.visitor() as page:
         path = walk.link("/set-password/", "claire.duvallon@example.org")
         walk.shot(page, "set-password", path)
-        page.get_by_label("New password").fill("claire.duvallon")
+        page.get_by_label("New password", exact=True).fill("password1234567")
         walk.press(page, "Save")
         walk.shot(page, "set-password-error")
-        page.get_by_label("New password").fill("violet gravel under nine bridges")
+        page.get_by_label("New password", exact=True).fill("violet gravel under nine bridges")
         walk.press(page, "Save")
         walk.shot(page, "set-password-done")
         walk.shot(page, "set-password-used-up", path)
@@ -235,7 +235,7 @@ def maria(walk: Walk) -> None:
         walk.shot(page, "request-open", "/requests/new/access")
         walk.shot(page, "security", "/security")
         walk.shot(page, "security-password", "/security/password")
-        page.get_by_label("New password").fill("short")
+        page.get_by_label("New password", exact=True).fill("short")
         walk.press(page, "Save")
         walk.shot(page, "security-password-error")
         page.goto("/security")
@@ -301,6 +301,7 @@ def mailbox(walk: Walk) -> None:
         for mail in newest.values():
             name = "-".join("".join(c if c.isalnum() else " " for c in mail.title.partition("IM-")[0].lower()).split())
             walk.shot(page, f"message-{name}", f"/dev/mailbox/{mail.key}")
+            page.goto("about:blank")
             page.set_content(mail.html)
             walk.shot(page, f"mail-{name}")
 

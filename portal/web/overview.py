@@ -7,6 +7,7 @@ from flask.typing import ResponseReturnValue
 
 from portal import clock
 from portal.domain import choices, events, members, notices, requests, trail
+from portal.domain.kinds import KINDS
 from portal.web.access import PUBLIC, access
 
 bp = Blueprint("overview", __name__)
@@ -25,6 +26,7 @@ def start() -> ResponseReturnValue:
         "overview/overview.html",
         member=member,
         standing=choices.standing(member.id),
+        kinds=KINDS,
         requests=[each for each in requests.of(member) if each.is_open],
         registrations=events.of(member),
         acts=trail.latest(member.id, limit=5),
