@@ -139,7 +139,8 @@ def work_at_the_desk(live: Live, page: Page, reference: str) -> None:
 def withdraw(live: Live, page: Page, person: Person, reference: str) -> None:
     """Take it back with one press."""
     turn_to(page, "Overview")
-    follow(page, reference)
+    reads(page, reference)
+    follow(page, "Delete my data")
     press(page, "Withdraw this request")
     reads(page, "Your request is withdrawn.")
     reads(page, "Withdrawn by you")

@@ -265,7 +265,7 @@ def test_requests_sent(live: Live, page: Page, look: Look) -> None:
     look(page, "/requests, one open")
     turn_to(page, "Overview")
     look(page, "overview, one open")
-    page.get_by_role("main").get_by_role("link", name="IM-").click()
+    page.get_by_role("main").get_by_role("link", name="See my data").click()
     press(page, "Withdraw this request")
     look(page, "a request, withdrawn")
     assert not look.faults, "\n".join(look.faults)
