@@ -168,8 +168,7 @@ def _register(entry: Entry) -> None:
 
 
 def _request(entry: Entry) -> None:
-    """The operation begins with `demo-`: so nobody is ever reminded of a demonstration request."""
-    operation = f"demo-{secrets.token_hex(16)}"
+    operation = secrets.token_urlsafe()
     requests.file(entry.member, entry.what, details=entry.words, operation_id=operation, via=Door.PAGE, now=entry.now)
 
 
