@@ -6,6 +6,7 @@ each stop. Nothing is compared: people look.
 
 from __future__ import annotations
 
+import logging
 import shutil
 import tempfile
 import threading
@@ -333,6 +334,7 @@ def main() -> None:
     """Take all pictures; a page that is too wide, or a script that failed, ends in exit status 1."""
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir()
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
     with (
         tempfile.TemporaryDirectory() as folder,
         running_portal(Path(folder)) as (app, address),
