@@ -95,6 +95,7 @@ class Walk:
         """A browser of its own; signed in, where an address is named."""
         context = self.browser.new_context(base_url=self.address, reduced_motion="reduce")
         page = context.new_page()
+        page.on("response", lambda answer: self.faults.append(f"{answer.url}: 500") if answer.status == 500 else None)
         page.on("pageerror", lambda error: self.faults.append(f"{page.url}: {error}"))
         if email:
             page.goto("/sign-in")
