@@ -82,6 +82,7 @@ def change_many(subject: Subject, answers: Mapping[str, str], *, seen: int, via:
     Saving a page that shows the default is an answer too: it gets a row, so that no import can loosen it later.
     Raises StaleRecord when a newer answer was given meanwhile, and UnknownChoice; both change nothing.
     """
+    db.session.execute(select(Subject.id).where(Subject.id == subject.id).with_for_update())  # one save at a time
     if newest_row(subject.id) > seen:
         raise StaleRecord("Your choices were changed in another place since you opened this page.")
     stand = standing(subject.id)

@@ -20,7 +20,7 @@ def close(response: Response) -> Response:
     acted = request.method == "POST" and response.status_code < 400
     if acted and g.get("unconfirmed"):
         acted = False
-        response = make_response(render_template("errors/error.html", error=Forbidden(), reference=""), 403)
+        response = make_response(render_template("errors/error.html", error=Forbidden(), reference="", wait=""), 403)
     if acted:
         db.session.commit()
         _renew_cookie()

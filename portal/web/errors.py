@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 from urllib.parse import urlsplit
 
 import structlog
 from flask import Flask, current_app, g, render_template, request
 from flask.typing import ResponseReturnValue
+from flask_limiter import RateLimitExceeded
 from flask_wtf.csrf import CSRFError
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import BadRequest, HTTPException, InternalServerError, SecurityError, ServiceUnavailable
 
+from portal import clock
 from portal.domain.errors import DomainError, LinkUsedUp
-from portal.extensions import db
+from portal.extensions import db, limiter
+from portal.web import access
 
 log = structlog.get_logger()
 AWAY = (OperationalError, InterfaceError, PoolTimeout, OSError)  # OSError: the journal's disk
@@ -39,10 +43,12 @@ def page(error: HTTPException) -> ResponseReturnValue:
         return error.response
     if isinstance(error, SecurityError):  # its words repeat the foreign host
         error = BadRequest()
-    headers = {"Retry-After": str(_retry_after(error))} if error.code in (429, 503) else {}
+    wait = _retry_after(error)
+    headers = {"Retry-After": str(wait)} if error.code in (429, 503) else {}
     if error.code == 405 and (allowed := error.get_headers()):
         headers |= {name: value for name, value in allowed if name == "Allow"}
-    return render_template("errors/error.html", error=error, reference=""), error.code or 500, headers
+    shown = render_template("errors/error.html", error=error, reference="", wait=_waiting(wait))
+    return shown, error.code or 500, headers
 
 
 def form_expired(error: CSRFError) -> ResponseReturnValue:
@@ -60,7 +66,7 @@ def used_up(error: LinkUsedUp) -> ResponseReturnValue:
 def refused(error: DomainError) -> ResponseReturnValue:
     """A refusal that the view did not expect: its sentence is still the right one."""
     shown = BadRequest(str(error))
-    return render_template("errors/error.html", error=shown, reference=""), 422
+    return render_template("errors/error.html", error=shown, reference="", wait=""), 422
 
 
 def away(error: Exception) -> ResponseReturnValue:
@@ -71,7 +77,11 @@ def away(error: Exception) -> ResponseReturnValue:
         return without_database()  # type: ignore[no-any-return]
     log.error("database.away", kind=type(error).__name__)
     answer = ServiceUnavailable("The portal cannot reach its records just now. Nothing was changed.")
-    return render_template("errors/error.html", error=answer, reference=""), 503, {"Retry-After": str(RETRY_AFTER)}
+    return (
+        render_template("errors/error.html", error=answer, reference="", wait=""),
+        503,
+        {"Retry-After": str(RETRY_AFTER)},
+    )
 
 
 def broken(error: InternalServerError) -> ResponseReturnValue:
@@ -82,7 +92,7 @@ def broken(error: InternalServerError) -> ResponseReturnValue:
     reference = secrets.token_hex(4)
     trace = None if cause is None or "sqlalchemy" in type(cause).__module__ else cause
     log.error("page.broken", reference=reference, kind=type(cause).__name__, endpoint=request.endpoint, exc_info=trace)
-    return render_template("errors/error.html", error=error, reference=reference), 500
+    return render_template("errors/error.html", error=error, reference=reference, wait=""), 500
 
 
 def _by_origin() -> str:
@@ -92,4 +102,17 @@ def _by_origin() -> str:
 
 
 def _retry_after(error: HTTPException) -> int:
-    return 300 if error.code == 429 else RETRY_AFTER
+    """Seconds: for a limit until its window ends, for a password guessed too often as long as that limit is."""
+    if error.code != 429:
+        return RETRY_AFTER
+    if not isinstance(error, RateLimitExceeded) or limiter.current_limit is None:
+        return access.PASSWORDS_AGAIN.get_expiry()
+    return max(1, limiter.current_limit.reset_at - int(clock.now().timestamp()))
+
+
+def _waiting(seconds: int) -> str:
+    """As in "five minutes": rounded up, so that whoever waits that long is let in."""
+    minutes = math.ceil(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} minute{'s' if minutes > 1 else ''}"
+    return f"{math.ceil(minutes / 60)} hours" if minutes > 60 else "an hour"

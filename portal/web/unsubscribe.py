@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 from flask import Blueprint, Response, abort, g, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
+from limits import parse
 
 from portal import clock
 from portal.domain import optouts, unsubscribe
@@ -15,6 +18,7 @@ from portal.web.access import PUBLIC, access, by_address, by_network
 from portal.web.forms import AddressForm
 
 bp = Blueprint("unsubscribe", __name__)
+BAD_LINKS = parse("20 per minute")
 
 
 @bp.route("/unsubscribe", methods=["GET", "POST"])
@@ -44,7 +48,7 @@ def by_link(token: str) -> ResponseReturnValue:
     """`/unsubscribe/<token>`: a person's button, a mail program's button, and a look that changes nothing."""
     read = read_unsubscribe(token)
     if read is None:
-        abort(404)
+        _refuse()
     if request.method == "POST" and request.form.get("List-Unsubscribe") == "One-Click":
         return _acknowledge(read, Door.ONE_CLICK, Response("You are unsubscribed.\n", mimetype="text/plain"))
     if request.method == "POST" and "undo" in request.form:
@@ -52,6 +56,13 @@ def by_link(token: str) -> ResponseReturnValue:
     if request.method == "POST" and ("confirm" in request.form or "everything" in request.form):
         return _stop(token, read._replace(topic=EVERYTHING) if "everything" in request.form else read)
     return _page("asks", token, read)
+
+
+def _refuse() -> NoReturn:
+    """No link of ours. Whoever tries many is slowed down; a good link is never counted, from wherever it is pressed."""
+    if not limiter.limiter.hit(BAD_LINKS, "bad-links", by_network()):
+        abort(429)
+    abort(404)
 
 
 def _acknowledge(wanted: UnsubscribeToken, via: Door, answer: Response) -> Response:
