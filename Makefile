@@ -41,8 +41,8 @@ run: .venv/ready  ## start the portal with demonstration data on http://127.0.0.
 	@exec $(FLASK) serve
 
 test: .venv/installed  ## run the whole suite, on SQLite and on PostgreSQL
-	$(BIN)/python -m pytest
-	$(BIN)/python -m pytest --database=postgresql -m "not browser"
+	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist loadfile --database=postgresql -m "not browser"
 
 screens: .venv/installed  ## a picture of every page into screens/, to look at
 	$(BIN)/python -m tests.screens

@@ -1,6 +1,9 @@
 """The WSGI application: `flask --app wsgi …` and any WSGI server start here."""
 
-from config import from_environment
+from config import ConfigError, from_environment
 from portal import create_app
 
-app = create_app(from_environment())
+try:
+    app = create_app(from_environment())
+except ConfigError as error:
+    raise SystemExit(str(error)) from None

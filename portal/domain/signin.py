@@ -6,18 +6,14 @@ address up: it notes it, and the worker answers.
 
 from __future__ import annotations
 
-import threading
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import NamedTuple
 from uuid import UUID
 
-from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerificationError
 from sqlalchemy import delete, func, or_, select, update
-from zxcvbn import zxcvbn
 
-from portal.domain.errors import LinkUsedUp, PasswordRefused
+from portal.domain import passwords
+from portal.domain.errors import LinkUsedUp
 from portal.extensions import db, glance
 from portal.mail import messages
 from portal.models import Account, EmailChange, FailedSignIn, LinkRequest, Member, PasswordLink, SignIn
@@ -33,14 +29,6 @@ SEEN_EVERY = timedelta(minutes=1)
 MOST_SIGN_INS = 20
 RESET_LINK = timedelta(hours=1)
 ACTIVATION_LINK = timedelta(days=7)
-SHORTEST_PASSWORD = 15
-LONGEST_PASSWORD = 1024  # bytes
-CONTEXT_WORDS = ("imaps", "microelectronics", "packaging", "privacy", "portal", "member")
-
-HASHER = PasswordHasher(time_cost=2, memory_cost=19456, parallelism=1)  # OWASP Password Storage, Argon2id
-_DUMMY = HASHER.hash("a password that no account has")
-_TWO_AT_ONCE = threading.BoundedSemaphore(2)  # a flood of sign-ins must not take both cores
-COMMON_PASSWORDS = frozenset((Path(__file__).parent / "common_passwords.txt").read_text(encoding="utf-8").splitlines())
 
 
 class Opened(NamedTuple):
@@ -53,38 +41,9 @@ class Opened(NamedTuple):
 # Passwords ------------------------------------------------------------------------------------------------
 
 
-def matches(stored: str | None, password: str) -> bool:
-    """Whether a password fits a stored hash. Without one the same work is done, and the answer is no."""
-    if len(password.encode("utf-8", "surrogatepass")) > LONGEST_PASSWORD:
-        return False
-    try:
-        with _TWO_AT_ONCE:
-            HASHER.verify(stored or _DUMMY, password)
-    except (VerificationError, InvalidHashError, UnicodeEncodeError):
-        return False
-    return stored is not None
-
-
-def check_new_password(password: str, *, about: tuple[str, ...]) -> None:
-    """Raise PasswordRefused for a password that is short, common or guessable. `about`: the person's own words."""
-    if len(password) < SHORTEST_PASSWORD:
-        raise PasswordRefused(
-            f"Use at least {SHORTEST_PASSWORD} characters. Three or four words in a row are easy to remember."
-        )
-    if len(password.encode("utf-8", "surrogatepass")) > LONGEST_PASSWORD:
-        raise PasswordRefused("This password is too long: 1,000 characters are enough.")
-    words = [part for text in (*about, *CONTEXT_WORDS) for part in (text, *text.replace("@", ".").split("."))]
-    guess = zxcvbn(password[:72], user_inputs=[word for word in words if len(word) > 2])
-    if password.lower() in COMMON_PASSWORDS or guess["score"] < 3:
-        raise PasswordRefused(
-            "This password would be guessed soon: it is common, repeats itself, or holds your name. "
-            "Choose words that do not belong together."
-        )
-
-
 def set_password(account: Account, password: str, *, now: datetime) -> None:
     """Store a new password and end every sign-in, link and waiting address change. Raises PasswordRefused."""
-    check_new_password(password, about=_about(account))
+    passwords.check(password, about=_about(account))
     _store(account, password, now)
 
 
@@ -94,7 +53,7 @@ def _about(account: Account) -> tuple[str, ...]:
 
 
 def _store(account: Account, password: str, now: datetime) -> None:
-    account.password_hash = HASHER.hash(password)
+    account.password_hash = passwords.HASHER.hash(password)
     account.password_at = now
     end_all(account)
     end_links(account, now=now)
@@ -130,14 +89,14 @@ def prove(address: str, password: str) -> UUID | None:
     with glance():
         account = find_account(address)
         ident, stored = (account.id, account.password_hash) if account else (None, None)
-    return ident if matches(stored, password) else None
+    return ident if passwords.matches(stored, password) else None
 
 
 def open_sign_in(account_id: UUID, password: str, *, keep: bool, browser: str, network: str, now: datetime) -> Opened:
     """Begin a sign-in for an account whose password was just proved; hashes it anew if our parameters have grown."""
     account = db.session.get_one(Account, account_id)
-    if account.password_hash and HASHER.check_needs_rehash(account.password_hash):
-        account.password_hash = HASHER.hash(password)
+    if account.password_hash and passwords.HASHER.check_needs_rehash(account.password_hash):
+        account.password_hash = passwords.HASHER.hash(password)
     known = db.session.scalars(
         select(SignIn).where(SignIn.account_id == account.id, SignIn.browser == browser, SignIn.network == network)
     ).first()
@@ -183,7 +142,7 @@ def is_recent(sign_in: SignIn, *, now: datetime) -> bool:
 
 def confirm_again(sign_in: SignIn, password: str, *, now: datetime) -> bool:
     """The password once more: makes the sign-in recent and gives it a new token (ASVS 7.2.4). False if wrong."""
-    if not matches(sign_in.account.password_hash, password):
+    if not passwords.matches(sign_in.account.password_hash, password):
         return False
     sign_in.password_at = now
     sign_in.token = new_secret()
@@ -317,7 +276,7 @@ def spend_link(token: str, password: str, *, now: datetime) -> Account | None:
     found = link(token, now=now)
     if found is None:
         return None
-    check_new_password(password, about=_about(found.account))  # before the link is spent: the form comes back
+    passwords.check(password, about=_about(found.account))  # before the link is spent: the form comes back
     spent = db.session.execute(
         update(PasswordLink)
         .where(PasswordLink.id == found.id, PasswordLink.used_at.is_(None), PasswordLink.ends_at > now)

@@ -102,12 +102,13 @@ def _by_origin() -> str:
 
 
 def _retry_after(error: HTTPException) -> int:
-    """Seconds: for a limit until its window ends, for a password guessed too often as long as that limit is."""
+    """Seconds, in whole minutes: until the limit's window ends, or as long as the limit on guessed passwords is."""
     if error.code != 429:
         return RETRY_AFTER
     if not isinstance(error, RateLimitExceeded) or limiter.current_limit is None:
         return access.PASSWORDS_AGAIN.get_expiry()
-    return max(1, limiter.current_limit.reset_at - int(clock.now().timestamp()))
+    left = limiter.current_limit.reset_at - 1 - clock.now().timestamp()
+    return max(1, math.ceil(left / 60)) * 60
 
 
 def _waiting(seconds: int) -> str:

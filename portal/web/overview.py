@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import datetime
+
 from flask import Blueprint, g, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 
 from portal import clock
 from portal.domain import choices, events, members, notices, requests, trail
+from portal.domain.choices import Standing
 from portal.domain.kinds import KINDS
+from portal.models import Trail
+from portal.vocabulary import Door
 from portal.web.access import PUBLIC, access
+from portal.web.filters import act_words
 
 bp = Blueprint("overview", __name__)
 
@@ -22,14 +29,26 @@ def start() -> ResponseReturnValue:
     member = g.sign_in.account.member
     if member is None:
         return redirect(url_for("desk.queue"), 303)
+    standing = choices.standing(member.id)
     return render_template(
         "overview/overview.html",
         member=member,
-        standing=choices.standing(member.id),
+        standing=standing,
         kinds=KINDS,
         requests=[each for each in requests.of(member) if each.is_open],
         registrations=events.of(member),
-        acts=trail.latest(member.id, limit=5),
+        lately=_lately(trail.latest(member.id, limit=5), standing),
         waiting=members.waiting_change(member),
         notice_in_force=notices.in_force(clock.now()),
     )
+
+
+def _lately(acts: list[Trail], standing: Mapping[str, Standing]) -> list[tuple[datetime, str, str]]:
+    """The five newest changes, of the record and of choices: when, what, by which door."""
+    of_record = [(act.at, act_words(act), Door(act.door).words) for act in acts]
+    of_choices = [
+        (each.at, f"{each.choice.label}: {each.option.label}", each.door.words)
+        for each in standing.values()
+        if each.at is not None and each.door is not None
+    ]
+    return sorted(of_record + of_choices, reverse=True)[:5]

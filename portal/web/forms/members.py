@@ -30,6 +30,7 @@ ENTRIES: Mapping[str, Entry] = {
     entry.column.name: entry for entry in inventory.entries(Base.metadata, edit=Edit.MEMBER, table="member")
 }
 COUNTRIES = {"": "Choose a country", **dict(values.countries())}
+PHONES = ("phone", "mobile")
 FREE_TEXT = ("education", "work_experience", "certifications", "interests", "demographics")
 
 
@@ -137,6 +138,7 @@ ProfileForm = cast(
 def profile_form(member: Member, *, suppressed: bool) -> BaseProfileForm:
     """The form filled from the record, or from what was sent."""
     shown = {name: getattr(member, name) for name in ENTRIES}
+    shown |= {name: values.phone_shown(shown[name]) for name in PHONES if shown[name]}
     return ProfileForm(
         data=shown
         | {"version": member.version, "suppress": suppressed, "suppress_shown": "yes" if suppressed else "no"}
