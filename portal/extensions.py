@@ -66,19 +66,21 @@ def settings() -> Config:
 # Transactions ---------------------------------------------------------------------------------------------
 
 _writing: ContextVar[bool] = ContextVar("writing", default=False)
+_patience: ContextVar[int] = ContextVar("patience", default=5000)
 _glancing: ContextVar[bool] = ContextVar("glancing", default=False)
 
 
 @contextmanager
-def transaction() -> Iterator[None]:
+def transaction(*, patience: int = 5000) -> Iterator[None]:
     """A short transaction of its own that commits at its end, or changes nothing.
 
     Commands and the worker write in it. A web request may use it for what must outlive a refusal or happens on
-    a GET, before its own transaction begins or after it has ended; beside it, it refuses.
+    a GET, before its own transaction begins or after it has ended; beside it, it refuses. `patience`: how many
+    milliseconds it waits for another writer of the same SQLite file.
     """
     if db.session().in_transaction():
         raise RuntimeError("a transaction of its own cannot stand beside one that is under way")
-    token = _writing.set(True)
+    token, waiting = _writing.set(True), _patience.set(patience)
     try:
         yield
         db.session.commit()
@@ -87,6 +89,7 @@ def transaction() -> Iterator[None]:
         raise
     finally:
         _writing.reset(token)
+        _patience.reset(waiting)
 
 
 @contextmanager
@@ -114,11 +117,12 @@ def prepare_engine(engine: Any) -> None:
     @event.listens_for(engine, "connect")
     def connect(connection: sqlite3.Connection, _record: Any) -> None:
         connection.isolation_level = None
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000"):
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         asking = has_request_context() and request.method in SAFE_METHODS
         reading = _glancing.get() or (asking and not _writing.get())
+        connection.exec_driver_sql(f"PRAGMA busy_timeout={_patience.get()}")
         connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")

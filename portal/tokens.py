@@ -22,6 +22,7 @@ from itsdangerous import BadSignature, Signer
 
 REFERENCE_LETTERS = "23456789ABCDEFGHJKMNPQRSTVWXYZ"  # none that look alike
 EVERYTHING = "all"
+LONGEST_ADDRESS = 254
 
 
 def new_secret() -> str:
@@ -57,8 +58,11 @@ def keyed_digest(text: str, *, purpose: str) -> str:
 def canonical_address(address: str) -> str:
     """The form in which two addresses are compared: trimmed, NFKC, lower case, the domain as IDNA.
 
-    Dots and plus signs stay: what they mean is the provider's affair (OWASP Email Validation).
+    Dots and plus signs stay: what they mean is the provider's affair (OWASP Email Validation). What is too long
+    for an address is nobody's: an empty text, found without work.
     """
+    if len(address) > LONGEST_ADDRESS:
+        return ""
     text = unicodedata.normalize("NFKC", address).strip().lower()
     local, at, domain = text.rpartition("@")
     return f"{local}{at}{_ascii_domain(domain)}"

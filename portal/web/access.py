@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import StrEnum
+from ipaddress import ip_address, ip_network
 from typing import Any, NamedTuple, TypeVar
 
 from flask import Flask, abort, current_app, g, redirect, request, session, url_for
@@ -100,11 +101,11 @@ def guard() -> ResponseReturnValue | None:
     if level is PUBLIC and request.method not in SAFE_METHODS:
         _glance_at_visitor()
         return None
-    _limit_passwords()
     if current_user.is_authenticated:
         g.sign_in = current_user._get_current_object()
         g.visitor = _visitor(g.sign_in)
         g.seen = (g.sign_in.id, g.sign_in.seen_at)
+        _limit_passwords(g.sign_in)
     return None if level is PUBLIC else _admit(level, mark)
 
 
@@ -202,10 +203,12 @@ def next_path(otherwise: str) -> str:
 
 def network() -> str:
     """The visitor's network, not the exact address: /24, or /64 for IPv6. What is stored with a sign-in."""
-    address = request.remote_addr or ""
-    if ":" in address:
-        return ":".join(address.split(":")[:4]) + "::/64"
-    return ".".join(address.split(".")[:3]) + ".0/24" if address else ""
+    try:
+        address = ip_address(request.remote_addr or "")
+    except ValueError:
+        return ""
+    address = getattr(address, "ipv4_mapped", None) or address
+    return str(ip_network((address, 24 if address.version == 4 else 64), strict=False))
 
 
 BROWSERS = (("Edg", "Edge"), ("OPR", "Opera"), ("Firefox", "Firefox"), ("Chrome", "Chrome"), ("Safari", "Safari"))
@@ -238,12 +241,17 @@ def by_address() -> str:
     return keyed_digest(typed, purpose="limits")
 
 
-def _limit_passwords() -> None:
-    """Guesses at the password from a session that is already open: ten in five minutes, counted before hashing."""
+def _limit_passwords(sign_in: SignIn) -> None:
+    """Guesses at the password by somebody who is signed in: ten in five minutes an account, counted before hashing."""
     if request.method not in SAFE_METHODS and "password" in request.form:
-        held = keyed_digest(session.get("_user_id", ""), purpose="limits")
-        if not limiter.limiter.hit(PASSWORDS_AGAIN, "password-again", held):
+        account = keyed_digest(str(sign_in.account_id), purpose="limits")
+        db.session.rollback()  # a limit is counted in a transaction of its own
+        if not limiter.limiter.hit(PASSWORDS_AGAIN, "password-again", account):
             abort(429)
+
+
+links_by_network = limiter.shared_limit("20 per hour", scope="links-network", key_func=by_network, methods=["POST"])
+links_by_address = limiter.shared_limit("5 per day", scope="links-address", key_func=by_address, methods=["POST"])
 
 
 def _by_session(token: str) -> SignIn | None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import structlog
 from flask import Flask, Response, g, make_response, render_template, request, session
+from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import Forbidden
 
 from portal import clock
 from portal.domain import signin
 from portal.extensions import db, transaction
+
+log = structlog.get_logger()
 
 
 def init_app(app: Flask) -> None:
@@ -26,12 +30,24 @@ def close(response: Response) -> Response:
         _renew_cookie()
     else:
         db.session.rollback()
-    for write in g.pop("afterwards", []):
-        with transaction():
-            write()
-    _note_use()
+    _write_afterwards()
     db.session.rollback()
     return response
+
+
+def _write_afterwards() -> None:
+    """What outlives the answer must not change it: a database that is busy is not waited for long, and is logged."""
+    seen = g.pop("seen", None)
+    writes = g.pop("afterwards", [])
+    now = clock.now()
+    if seen is not None and seen[1] < now - signin.SEEN_EVERY:
+        writes = [*writes, lambda: signin.see(seen[0], now=now)]
+    for write in writes:
+        try:
+            with transaction(patience=500):
+                write()
+        except SQLAlchemyError as error:
+            log.warning("afterwards.lost", kind=type(error).__name__)
 
 
 def _renew_cookie() -> None:
@@ -39,12 +55,3 @@ def _renew_cookie() -> None:
     sign_in = g.get("sign_in")
     if sign_in is not None and sign_in.token and "_user_id" in session and session["_user_id"] != sign_in.token:
         session["_user_id"] = sign_in.token
-
-
-def _note_use() -> None:
-    """Note at most once a minute that the sign-in is in use."""
-    noted = g.get("seen")
-    now = clock.now()
-    if noted is not None and noted[1] < now - signin.SEEN_EVERY:
-        with transaction():
-            signin.see(noted[0], now=now)

@@ -7,7 +7,7 @@ import secrets
 from urllib.parse import urlsplit
 
 import structlog
-from flask import Flask, current_app, g, render_template, request
+from flask import Flask, current_app, g, render_template, request, session
 from flask.typing import ResponseReturnValue
 from flask_limiter import RateLimitExceeded
 from flask_wtf.csrf import CSRFError
@@ -72,6 +72,7 @@ def refused(error: DomainError) -> ResponseReturnValue:
 def away(error: Exception) -> ResponseReturnValue:
     """The database is away or busy: nothing was changed, try again. A page that can do without it does."""
     db.session.rollback()
+    _unsay()
     without_database = g.pop("without_database", None)
     if without_database is not None and not isinstance(error, OSError):
         return without_database()  # type: ignore[no-any-return]
@@ -89,10 +90,18 @@ def broken(error: InternalServerError) -> ResponseReturnValue:
     cause = error.original_exception
     if isinstance(cause, AWAY):
         return away(cause)
+    _unsay()
     reference = secrets.token_hex(4)
     trace = None if cause is None or "sqlalchemy" in type(cause).__module__ else cause
     log.error("page.broken", reference=reference, kind=type(cause).__name__, endpoint=request.endpoint, exc_info=trace)
     return render_template("errors/error.html", error=error, reference=reference, wait=""), 500
+
+
+def _unsay() -> None:
+    """Drop what this request was about to say: it was rolled back. Pages without a session have said nothing."""
+    mark = getattr(current_app.view_functions.get(request.endpoint or ""), "access", None)
+    if mark is not None and not mark.anonymous:
+        session.pop("_flashes", None)
 
 
 def _by_origin() -> str:

@@ -89,7 +89,7 @@ def email(member: Member) -> ResponseReturnValue:
 
 @bp.route("/profile/email/confirm/<token>", methods=["GET", "POST"])
 @access(PUBLIC)
-@limiter.limit("60 per hour", key_func=by_network, methods=["POST"], scope="email-links")
+@limiter.limit("60 per hour", key_func=by_network, methods=["POST"])
 def confirm_email(token: str) -> ResponseReturnValue:
     """`/profile/email/confirm/<token>`: the link in the new mailbox. GET asks, POST acts."""
     now = clock.now()
@@ -106,7 +106,7 @@ def confirm_email(token: str) -> ResponseReturnValue:
 
 @bp.route("/profile/email/cancel/<token>", methods=["GET", "POST"])
 @access(PUBLIC)
-@limiter.limit("60 per hour", key_func=by_network, methods=["POST"], scope="email-links")
+@limiter.limit("60 per hour", key_func=by_network, methods=["POST"])
 def cancel_email(token: str) -> ResponseReturnValue:
     """`/profile/email/cancel/<token>`: the link in the old mailbox. GET asks, POST acts."""
     now = clock.now()

@@ -34,6 +34,8 @@ from portal.web.access import (
     browser,
     by_address,
     by_network,
+    links_by_address,
+    links_by_network,
     network,
     next_path,
     remember_session,
@@ -48,9 +50,9 @@ WRONG = "The email address and the password do not belong together. Check both, 
 
 @bp.route("/sign-in", methods=["GET", "POST"])
 @access(PUBLIC)
-@limiter.limit("1000 per 5 minutes", key_func=lambda: EVERYTHING, methods=["POST"], scope="sign-in-all")
-@limiter.limit("30 per 5 minutes", key_func=by_network, methods=["POST"], scope="sign-in-network")
-@limiter.limit("10 per 5 minutes", key_func=by_address, methods=["POST"], scope="sign-in-address")
+@limiter.limit("1000 per 5 minutes", key_func=lambda: EVERYTHING, methods=["POST"])
+@limiter.limit("30 per 5 minutes", key_func=by_network, methods=["POST"])
+@limiter.limit("10 per 5 minutes", key_func=by_address, methods=["POST"])
 def sign_in() -> ResponseReturnValue:
     """`/sign-in`."""
     if g.sign_in is not None:
@@ -97,8 +99,8 @@ def sign_out() -> ResponseReturnValue:
 
 @bp.route("/activate", methods=["GET", "POST"])
 @access(PUBLIC)
-@limiter.limit("20 per hour", key_func=by_network, methods=["POST"], scope="links-network")
-@limiter.limit("5 per day", key_func=by_address, methods=["POST"], scope="links-address")
+@links_by_network
+@links_by_address
 def activate() -> ResponseReturnValue:
     """`/activate`: the first link."""
     return _mail_a_link("activation", "signin/activate.html")
@@ -106,8 +108,8 @@ def activate() -> ResponseReturnValue:
 
 @bp.route("/forgot-password", methods=["GET", "POST"])
 @access(PUBLIC)
-@limiter.limit("20 per hour", key_func=by_network, methods=["POST"], scope="links-network")
-@limiter.limit("5 per day", key_func=by_address, methods=["POST"], scope="links-address")
+@links_by_network
+@links_by_address
 def forgot_password() -> ResponseReturnValue:
     """`/forgot-password`: a new link."""
     return _mail_a_link("password", "signin/forgot_password.html")
@@ -122,7 +124,7 @@ def link_sent() -> ResponseReturnValue:
 
 @bp.route("/set-password/<token>", methods=["GET", "POST"])
 @access(PUBLIC)
-@limiter.limit("60 per hour", key_func=by_network, methods=["POST"], scope="set-password")
+@limiter.limit("60 per hour", key_func=by_network, methods=["POST"])
 def set_password(token: str) -> ResponseReturnValue:
     """`/set-password/<token>`: looking changes nothing, pressing the button spends the link."""
     now = clock.now()

@@ -14,7 +14,7 @@ from portal.domain.errors import NothingToUndo
 from portal.extensions import csrf, limiter
 from portal.tokens import EVERYTHING, UnsubscribeToken, read_unsubscribe
 from portal.vocabulary import Door
-from portal.web.access import PUBLIC, access, by_address, by_network
+from portal.web.access import PUBLIC, access, by_network, links_by_address, links_by_network
 from portal.web.forms import AddressForm
 
 bp = Blueprint("unsubscribe", __name__)
@@ -23,8 +23,8 @@ BAD_LINKS = parse("20 per minute")
 
 @bp.route("/unsubscribe", methods=["GET", "POST"])
 @access(PUBLIC)
-@limiter.limit("20 per hour", key_func=by_network, methods=["POST"], scope="links-network")
-@limiter.limit("5 per day", key_func=by_address, methods=["POST"], scope="links-address")
+@links_by_network
+@links_by_address
 def lost_link() -> ResponseReturnValue:
     """`/unsubscribe`: for whoever lost the link. The same answer for every address."""
     form = AddressForm()

@@ -16,7 +16,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import func, select
 
-from portal.domain import passwords, signin
+from portal.domain import passwords
 from portal.extensions import db
 from portal.models import Account, EmailChange, FailedSignIn, LinkRequest, Member, Message, PasswordLink, SignIn
 from tests.browse import Browse

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from flask_wtf import FlaskForm
 from wtforms import Field, PasswordField, StringField
-from wtforms.validators import ValidationError
+from wtforms.validators import StopValidation, ValidationError
 
 from portal.domain import values
+from portal.tokens import LONGEST_ADDRESS
 from portal.web import access
 
 
@@ -19,12 +21,22 @@ def trim(text: object) -> object:
 
 def email_address(form: FlaskForm, field: Field) -> None:
     """A validator: an address that could exist; stores it tidily."""
-    if not field.data:
+    if not field.data or len(field.data) > LONGEST_ADDRESS:
         raise ValidationError("Enter an email address, such as name@example.org.")
     try:
         field.data = values.email(field.data)
     except ValueError as error:
         raise ValidationError(str(error)) from error
+
+
+def at_most(length: int) -> Callable[[FlaskForm, Field], None]:
+    """A validator: what is longer goes no further, so that no later step works on it."""
+
+    def check(form: FlaskForm, field: Field) -> None:
+        if len(field.data or "") > length:
+            raise StopValidation(f"This is too long: {length:,} characters fit.")
+
+    return check
 
 
 class Form(FlaskForm):

@@ -12,7 +12,7 @@ from sqlalchemy import Date, Text
 from wtforms import BooleanField, Field, HiddenField, IntegerField, SelectField, StringField, TextAreaField
 from wtforms.fields import EmailField
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]
-from wtforms.validators import InputRequired, Length, ValidationError
+from wtforms.validators import InputRequired, ValidationError
 from wtforms.widgets import HiddenInput
 
 from portal import clock
@@ -24,7 +24,7 @@ from portal.models import Member
 from portal.models.member import LONG
 from portal.purposes import CHOICES, SUPPRESS
 from portal.vocabulary import Edit
-from portal.web.forms import Form, RecentForm, email_address, trim
+from portal.web.forms import Form, RecentForm, at_most, email_address, trim
 
 ENTRIES: Mapping[str, Entry] = {
     entry.column.name: entry for entry in inventory.entries(Base.metadata, edit=Edit.MEMBER, table="member")
@@ -120,9 +120,10 @@ def _field(name: str, entry: Entry) -> Field:
             validators=needed,
         )
     if isinstance(entry.column.type, Text):
-        most = Length(max=LONG, message=f"This is too long: {LONG:,} characters fit.")
-        return TextAreaField(note.label, filters=[trim], validators=[*needed, most, _checked(values.long_text)])
-    fits = Length(max=entry.length or LONG, message=f"This is too long: {entry.length} characters fit.")
+        return TextAreaField(
+            note.label, filters=[trim], validators=[*needed, at_most(LONG), _checked(values.long_text)]
+        )
+    fits = at_most(entry.length or LONG)
     if isinstance(entry.column.type, Date):
         return StringField(note.label, filters=[trim], validators=[*needed, CHECKS[name]])
     check = CHECKS.get(name, _checked(values.line))
@@ -145,7 +146,13 @@ def profile_form(member: Member, *, suppressed: bool) -> BaseProfileForm:
     )
 
 
+def reachable(form: Form, field: Field) -> None:
+    """A validator: an address to which every mail server can deliver; not all take other letters before the @."""
+    if not str(field.data).rpartition("@")[0].isascii():
+        raise ValidationError("Only plain letters, digits and signs can stand before the @: our mail would not arrive.")
+
+
 class EmailForm(RecentForm):
     """A new sign-in address."""
 
-    email = EmailField("Email address", filters=[trim], validators=[email_address])
+    email = EmailField("Email address", filters=[trim], validators=[email_address, reachable])
