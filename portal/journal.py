@@ -7,13 +7,14 @@ unsubscribe link, nothing else. `domain/optouts` brings the database up to the j
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import secrets
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from flask import current_app
@@ -40,7 +41,9 @@ def note(reference: bytes, code: str, value: str, *, door: str, at: datetime) ->
     path = folder / f"opt-outs-{socket.gethostname()}.jsonl"
     file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:
-        os.write(file, b"\n" * _is_cut(path) + json.dumps(line).encode() + b"\n")  # one write: lines never mix
+        content = b"\n" * _is_cut(path) + json.dumps(line).encode() + b"\n"
+        if os.write(file, content) < len(content):  # one write: lines never mix; a full disk takes a part
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         os.fsync(file)
     finally:
         os.close(file)
@@ -79,10 +82,10 @@ def _parse(line: bytes) -> OptOut | None:
     """A line's content; None for a fragment that a full disk has left."""
     try:
         told = json.loads(line)
-    except ValueError:
+        at, reference = datetime.fromisoformat(told["at"]).astimezone(UTC), bytes.fromhex(told["reference"])
+        return OptOut(told["id"], at, reference, told["code"], told["value"], told["door"])
+    except (ValueError, KeyError, TypeError):
         return None
-    at, reference = datetime.fromisoformat(told["at"]), bytes.fromhex(told["reference"])
-    return OptOut(told["id"], at, reference, told["code"], told["value"], told["door"])
 
 
 def _folder() -> Path:

@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from portal import clock
 from portal.domain import limits, optouts, signin, unsubscribe
+from portal.domain.errors import DomainError
 from portal.extensions import db, transaction
 from portal.mail import delivery
 from portal.models import LinkRequest
@@ -33,7 +34,7 @@ def worker(every: float) -> None:
 
 
 def run(*, every: float) -> None:
-    """Look, work, wait; a database that is away is waited for."""
+    """Look, work, wait; a database that is away is waited for, and nothing that one job refuses ends the others."""
     stop = threading.Event()
 
     def end(_number: int, _frame: FrameType | None) -> None:
@@ -57,6 +58,10 @@ def run(*, every: float) -> None:
             db.session.rollback()
             log.error("worker.database_away", kind=type(error).__name__)
             stop.wait(5)
+        except (DomainError, OSError) as error:  # a journal that cannot be read: nothing is delivered before it is
+            db.session.rollback()
+            log.error("worker.held_up", kind=type(error).__name__)
+            stop.wait(5)
         if not busy:
             stop.wait(every)
     log.info("worker.stopped")
@@ -79,7 +84,10 @@ def answer_waiting(now: Callable[[], datetime]) -> int:
 
 
 def _answer_one(now: datetime) -> bool:
-    """Taking the row and writing its mail is one transaction: a crash in between loses neither."""
+    """Taking the row and writing its mail is one transaction: a crash in between loses neither.
+
+    What a verb refuses is taken all the same, or it would stand before all that come after it.
+    """
     with transaction():
         oldest = select(LinkRequest.id).order_by(LinkRequest.id).limit(1).scalar_subquery()
         taken = db.session.execute(
@@ -87,5 +95,9 @@ def _answer_one(now: datetime) -> bool:
         ).one_or_none()
         if taken is None:
             return False
-        ANSWERS[taken.wanted](taken.address, now=now)
+        try:
+            with db.session.begin_nested():
+                ANSWERS[taken.wanted](taken.address, now=now)
+        except DomainError as refused:
+            log.error("worker.not_answered", kind=type(refused).__name__)
         return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import select
@@ -10,26 +11,30 @@ from portal import journal
 from portal.domain import choices, unsubscribe
 from portal.extensions import db
 from portal.models import ChoiceRow, JournalMark, Subject
+from portal.purposes import CHOICES, SUPPRESS
 from portal.tokens import UnsubscribeToken
 from portal.vocabulary import Door
 
-UNDER_WAY = timedelta(seconds=15)  # a younger line may belong to a request that is about to commit
+UNDER_WAY = timedelta(seconds=15)  # so near a line may belong to a request that is about to commit
 
 
 def catch_up(*, now: datetime) -> int:
     """Apply the lines that this database does not have, and note how far it is; how many there were.
 
     After a restore, or after a time without database, this makes every acknowledged opt-out count again. A line
-    only tightens; whoever opted in again later has a younger row, and that line is known.
+    only tightens, and never against what the person answered after it: by a row that this database knows the line
+    by, or by a younger one. A file that has become shorter is another file, and is read from its beginning.
     """
     applied = 0
     for path in journal.files():
         mark = db.session.get(JournalMark, path.name) or JournalMark(file=path.name, position=0)
         db.session.add(mark)
+        if path.stat().st_size < mark.position:
+            mark.position = 0
         for line, position in journal.read(path, position=mark.position):
-            if line.at > now - UNDER_WAY:
+            if abs(now - line.at) < UNDER_WAY:
                 break
-            applied += _apply(line)
+            applied += _apply(line, now)
             mark.position = position
     db.session.flush()
     return applied
@@ -41,11 +46,35 @@ def stop_without_database(token: UnsubscribeToken, *, via: Door, now: datetime) 
     journal.note(token.reference, code, value, door=via, at=now)
 
 
-def _apply(line: journal.OptOut) -> bool:
+def _apply(line: journal.OptOut, now: datetime) -> bool:
     known = db.session.scalars(select(ChoiceRow.id).where(ChoiceRow.journal_id == line.id)).first()
     if known is not None:
         return False
     subject = db.session.scalars(select(Subject).where(Subject.unsubscribe_reference == line.reference)).one_or_none()
     if subject is None or subject.erased_at is not None:
         return False
-    return choices.apply(subject, line)
+    today = _in_todays_words(line)
+    if _answered_since(subject, line, today):
+        return False
+    return choices.apply(subject, replace(today, at=min(line.at, now)))
+
+
+def _in_todays_words(line: journal.OptOut) -> journal.OptOut:
+    """What the catalogue no longer knows stops everything, as in `unsubscribe.stopping`: the reader wanted silence."""
+    door = line.door if line.door in set(Door) else Door.LINK
+    choice = CHOICES.get(line.code)
+    if choice is None or line.value not in [option.value for option in choice.options]:
+        return replace(line, code=SUPPRESS, value="yes", door=door)
+    return replace(line, door=door)
+
+
+def _answered_since(subject: Subject, line: journal.OptOut, today: journal.OptOut) -> bool:
+    """Whether the person answered the question later. A file that came in meanwhile is not the person."""
+    query = select(ChoiceRow.id).where(
+        ChoiceRow.subject_id == subject.id,
+        ChoiceRow.code.in_([line.code, today.code]),
+        ChoiceRow.event_id.is_(None),
+        ChoiceRow.at > line.at,
+        ChoiceRow.door != Door.IMPORT,
+    )
+    return db.session.scalars(query.limit(1)).first() is not None

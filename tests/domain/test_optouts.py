@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import resource
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -15,9 +19,11 @@ from sqlalchemy import delete, func, select, text, update
 
 from portal import clock as portal_clock
 from portal import journal
-from portal.domain import choices, optouts, unsubscribe
+from portal.cli import worker
+from portal.domain import choices, imports, optouts, unsubscribe
+from portal.domain.errors import UnknownChoice
 from portal.extensions import db
-from portal.models import ChoiceRow, JournalMark, Subject
+from portal.models import ChoiceRow, JournalMark, LinkRequest, Message, Subject
 from portal.purposes import SUPPRESS
 from portal.tokens import EVERYTHING, UnsubscribeToken, sign_unsubscribe
 from portal.vocabulary import Door
@@ -45,6 +51,19 @@ def busy() -> Iterator[None]:
             other.execute(text("SELECT 1"))
         yield
         other.rollback()
+
+
+def opt_out(people: People, code: str = SUPPRESS, value: str = "yes", *, ago: timedelta = LATER) -> None:
+    """A line whose row never came into the database."""
+    db.session.rollback()
+    reference = people.alice.subject.unsubscribe_reference
+    db.session.rollback()
+    journal.note(reference, code, value, door=Door.ONE_CLICK, at=portal_clock.now() - ago)
+
+
+def catch_up() -> int:
+    with writes():
+        return optouts.catch_up(now=portal_clock.now())
 
 
 def rows() -> int:
@@ -118,6 +137,146 @@ def test_a_line_cut_by_a_full_disk_costs_only_itself(people: People, clock: time
     assert len(list(journal.read(path, position=0))) == 1
     journal.note(reference, "topic_events", "off", door=Door.LINK, at=portal_clock.now())
     assert [line.code for line, _ in journal.read(path, position=0)] == [SUPPRESS, "topic_events"]
+
+
+def test_a_disk_that_takes_half_a_line_is_no_acknowledgement(people: People) -> None:
+    opt_out(people)
+    [path] = journal.files()
+    whole = path.stat().st_size
+    most, hardest = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (whole + 40, hardest))
+    try:
+        with pytest.raises(OSError, match="No space left"):
+            opt_out(people, "topic_events", "off")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, hardest))
+    assert path.stat().st_size == whole + 40
+    opt_out(people, "topic_journal", "off")
+    assert [line.code for line, _ in journal.read(path, position=0)] == [SUPPRESS, "topic_journal"]
+
+
+@pytest.mark.parametrize("fragment", ["{}", "7", "null", '{"id": "x", "at": "then", "reference": "00"}', "}"])
+def test_a_line_that_nobody_can_read_holds_up_none(people: People, fragment: str) -> None:
+    opt_out(people)
+    [path] = journal.files()
+    path.write_text(f"{fragment}\n{path.read_text(encoding='utf-8')}", encoding="utf-8")
+    assert catch_up() == 1
+    assert is_stopped(people)
+
+
+@pytest.mark.parametrize(("code", "value"), [("topic_newsletter", "off"), ("topic_events", "less"), (SUPPRESS, "1")])
+def test_a_line_that_the_catalogue_no_longer_knows_stops_everything(people: People, code: str, value: str) -> None:
+    opt_out(people, code, value)
+    opt_out(people, "topic_journal", "off")
+    assert catch_up() == 2
+    assert is_stopped(people)
+    assert choices.standing(people.alice.id)["topic_journal"].value == "off"
+    db.session.rollback()
+    assert catch_up() == 0
+
+
+def test_a_dropped_topic_whose_answer_is_known_stops_nothing_more(people: People) -> None:
+    reference = people.alice.subject.unsubscribe_reference
+    db.session.rollback()
+    at = portal_clock.now() - LATER
+    entry = journal.note(reference, "topic_newsletter", "off", door=Door.LINK, at=at)
+    journal.note(reference, "topic_newsletter", "off", door=Door.LINK, at=at - LATER)  # a first try that failed
+    with writes():
+        told = {"subject_id": people.alice.id, "code": "topic_newsletter", "value": "off", "at": at, "door": "link"}
+        db.session.add(ChoiceRow(**told, wording="Newsletter Off", journal_id=entry))
+    assert catch_up() == 0
+    assert not is_stopped(people)
+
+
+def test_the_worker_outlives_what_it_cannot_do(people: People, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line of a dropped topic, then a verb that refuses: the next round is worked all the same."""
+    opt_out(people, "topic_newsletter", "off")
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    rounds: list[str] = []
+
+    def refuse(*, now: object) -> int:
+        rounds.append("refused")
+        monkeypatch.undo()
+        threading.Timer(7, signal.raise_signal, [signal.SIGTERM]).start()
+        raise UnknownChoice("not in the catalogue")
+
+    monkeypatch.setattr(optouts, "catch_up", refuse)
+    try:
+        worker.run(every=0.1)
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    assert rounds == ["refused"]
+    assert is_stopped(people)
+
+
+def test_a_request_that_a_verb_refuses_holds_up_no_other(people: People, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_address: str, *, now: object) -> None:
+        raise UnknownChoice("not in the catalogue")
+
+    monkeypatch.setitem(worker.ANSWERS, "password", refuse)
+    with writes():
+        db.session.add(LinkRequest(address="a@example.org", wanted="password", at=portal_clock.now()))
+        db.session.flush()
+        unsubscribe.ask_for_link(people.alice.email, now=portal_clock.now())
+    assert worker.answer_waiting(portal_clock.now) == 2
+    assert db.session.scalars(select(Message.name)).all() == ["unsubscribe_link"]
+
+
+@pytest.mark.parametrize("ahead", [timedelta(seconds=16), timedelta(days=3650)])
+def test_a_line_from_the_future_holds_up_none(people: People, clock: time_machine.Traveller, ahead: timedelta) -> None:
+    opt_out(people, "topic_events", "off", ago=-ahead)
+    opt_out(people)
+    assert catch_up() == 2
+    assert is_stopped(people)
+    stand = choices.standing(people.alice.id)["topic_events"]
+    assert (stand.value, stand.at) == ("off", portal_clock.now())
+
+
+@pytest.mark.parametrize("seconds", [-14, 14])
+def test_a_line_that_may_be_under_way_waits_on_either_side_of_now(
+    people: People, clock: time_machine.Traveller, seconds: int
+) -> None:
+    opt_out(people, ago=timedelta(seconds=seconds))
+    assert catch_up() == 0
+    clock.shift(timedelta(seconds=40))
+    assert catch_up() == 1
+
+
+def test_a_file_that_was_replaced_is_read_from_its_beginning(people: People) -> None:
+    for code in ("topic_events", "topic_journal"):
+        opt_out(people, code, "off")
+    assert catch_up() == 2
+    [path] = journal.files()
+    path.rename(path.with_suffix(".1"))
+    opt_out(people)
+    assert catch_up() == 1
+    assert is_stopped(people)
+
+
+def test_a_line_never_overrules_what_the_person_answered_after_it(people: People) -> None:
+    opt_out(people)
+    with writes():
+        now = portal_clock.now()
+        choices.change(people.alice.subject, SUPPRESS, to="yes", via=Door.PAGE, now=now - LATER / 2)
+        choices.change(people.alice.subject, SUPPRESS, to="no", via=Door.PAGE, now=now - LATER / 3)
+    assert catch_up() == 0
+    assert not is_stopped(people)
+
+
+def test_a_line_counts_over_an_older_answer_and_over_a_file(people: People) -> None:
+    with writes():
+        old = portal_clock.now() - 2 * LATER
+        choices.change(people.alice.subject, "sponsor_sharing", to="yes", via=Door.PAGE, now=old)
+    opt_out(people, "sponsor_sharing", "no")
+    opt_out(people)
+    content = f"email,suppress_broadcast_emails\n{people.alice.email},no\n".encode()
+    db.session.rollback()
+    with writes():
+        assert imports.import_members(io.BytesIO(content), now=portal_clock.now()).updated == 1
+    assert catch_up() == 2
+    assert is_stopped(people)
+    assert choices.standing(people.alice.id)["sponsor_sharing"].value == "no"
 
 
 @pytest.mark.parametrize("body", [{"List-Unsubscribe": "One-Click"}, {"confirm": "1"}])
