@@ -13,22 +13,30 @@ from itertools import groupby
 from typing import Any, NamedTuple, cast
 from uuid import UUID
 
-from sqlalchemy import Table, bindparam, func, insert, select, update
+from sqlalchemy import Table, bindparam, func, insert, or_, select, update
 
 from portal.domain import members
 from portal.domain.member_csv import CHOICE_COLUMNS, Entry
 from portal.extensions import db
 from portal.models import Account, ChoiceRow, EmailChange, Member, PasswordLink, Subject, Suppression, Trail
-from portal.purposes import CHOICES
+from portal.models.choice import standing
+from portal.purposes import CHOICES, SUPPRESS
 from portal.tokens import canonical_address, number_to_hash, suppression_hashes
 from portal.vocabulary import Door
 
 ERASED = "the record was erased"
 SAVED_MEANWHILE = "was saved here during the import"
+STAYS_SILENT = (
+    "The membership records brought back an address that somebody had here before who wanted no broadcast emails. "
+    "So we send none there:"
+)
 DERIVED = frozenset(("email_key", "address_hash"))  # follow from the address
 
 MEMBER, SUBJECT, ACCOUNT = (cast(Table, model.__table__) for model in (Member, Subject, Account))
 CHOICE, TRAIL = (cast(Table, model.__table__) for model in (ChoiceRow, Trail))
+
+# Whose new address is proposed, never taken. A role at the desk counts before its first password: no file moves it.
+_SIGNS_IN = or_(ACCOUNT.c.password_hash.is_not(None), ACCOUNT.c.staff.is_(True))
 
 
 class Refused(NamedTuple):
@@ -106,6 +114,7 @@ class Chunk:
     by_old_address: dict[str, Person] = field(default_factory=dict)
     desk: dict[str, UUID] = field(default_factory=dict)
     erased: set[str] = field(default_factory=set)
+    silent: set[str] = field(default_factory=set)  # addresses given up here by somebody who wants no broadcasts
     proposed: set[tuple[UUID, str]] = field(default_factory=set)
     newest: dict[tuple[UUID, str], int] = field(default_factory=dict)  # row of the answer that stands
     created: list[dict[str, Any]] = field(default_factory=list)
@@ -114,6 +123,7 @@ class Chunk:
     carried: list[tuple[UUID, str]] = field(default_factory=list)
     attached: list[tuple[UUID, UUID]] = field(default_factory=list)
     proposals: list[tuple[UUID, str]] = field(default_factory=list)
+    silenced: set[UUID] = field(default_factory=set)  # created with such an address
 
 
 # What is known --------------------------------------------------------------------------------------------
@@ -124,7 +134,7 @@ def look_up(batch: list[Entry], run: Run) -> Chunk:
     numbers = [entry.key.number for entry in batch if entry.key.number]
     addresses = [entry.key.address for entry in batch]
     query = (
-        select(MEMBER, ACCOUNT.c.id.label("account_id"), ACCOUNT.c.password_hash.is_not(None).label("signed_in"))
+        select(MEMBER, ACCOUNT.c.id.label("account_id"), _SIGNS_IN.label("signed_in"))
         .outerjoin(ACCOUNT, ACCOUNT.c.member_id == MEMBER.c.id)
         .order_by(MEMBER.c.id)
     )
@@ -154,6 +164,7 @@ def look_up(batch: list[Entry], run: Run) -> Chunk:
     desk = select(ACCOUNT.c.email_key, ACCOUNT.c.id).where(ACCOUNT.c.email_key.in_(addresses))
     chunk.desk = {row.email_key: row.id for row in db.session.execute(desk)}
     chunk.erased = _erased(batch)
+    chunk.silent = _silent(addresses)
     moving = [person for person in found.values() if person.signed_in]
     if moving:
         earlier = select(EmailChange.member_id, EmailChange.new_email).where(
@@ -171,6 +182,17 @@ def _old_addresses(addresses: list[str]) -> dict[str, UUID]:
         EmailChange.cancelled_at.is_(None),
     )
     return {canonical_address(old): person for old, person in db.session.execute(query.order_by(EmailChange.id))}
+
+
+def _silent(addresses: list[str]) -> set[str]:
+    """The addresses that a change here gave up, whose person wants no broadcasts: the opt-out stays with both."""
+    query = select(EmailChange.old_email).where(
+        func.lower(EmailChange.old_email).in_(addresses),
+        EmailChange.confirmed_at.is_not(None),
+        EmailChange.cancelled_at.is_(None),
+        standing(EmailChange.member_id, SUPPRESS, CHOICES[SUPPRESS].default) == "yes",
+    )
+    return {canonical_address(old) for old in db.session.scalars(query)}
 
 
 def _look_up_pending(ids: list[UUID], found: dict[UUID, Person]) -> None:
@@ -222,7 +244,8 @@ def write(chunk: Chunk, run: Run) -> None:
     for account, person_id in chunk.attached:
         taken = update(ACCOUNT).where(ACCOUNT.c.id == account)
         db.session.execute(taken.values(member_id=person_id, email=None, email_key=None))
-    _insert(CHOICE, [_choice_row(*answer, run) for answer in _still_unanswered(chunk, run)])
+    answers = [_choice_row(*answer, run) for answer in _still_unanswered(chunk, run)]
+    _insert(CHOICE, answers + [_silence_row(row["id"], run) for row in chunk.created if row["id"] in chunk.silenced])
     _insert(TRAIL, trail)
     for person_id, name in chunk.carried:
         waiting = update(Trail).where(Trail.subject_id == person_id, Trail.field == name, Trail.carried_at.is_(None))
@@ -334,3 +357,10 @@ def _choice_row(person: UUID, code: str, value: str, run: Run) -> dict[str, Any]
         "wording": _wording(code, value),
         "notice_version": run.notice_version,
     }
+
+
+def _silence_row(person: UUID, run: Run) -> dict[str, Any]:
+    choice = CHOICES[SUPPRESS]
+    option = choice.option("yes")
+    wording = f"{STAYS_SILENT} {choice.question} {option.label}: {option.meaning}"
+    return _choice_row(person, SUPPRESS, option.value, run) | {"wording": wording}

@@ -31,7 +31,7 @@ from portal.domain.member_csv import (
     write_cell,
 )
 from portal.extensions import db
-from portal.purposes import CHOICES
+from portal.purposes import CHOICES, SUPPRESS
 from portal.tokens import number_to_hash, suppression_hash
 
 CHUNK = 2000
@@ -154,7 +154,12 @@ def _create(entry: Entry, chunk: Chunk, run: Run) -> None:
         stored[name] = read_phone(stored[name], stored["country"])
     stored |= {"id": new, "version": 1, "member_number": key.number or None} | _address(key)
     chunk.created.append(stored)
-    chunk.answers += [(new, code, value) for code, value in entry.answers.items()]
+    answers = dict(entry.answers)
+    if key.address in chunk.silent:
+        chunk.silenced.add(new)
+        if answers.pop(SUPPRESS, "yes") != "yes":
+            run.hold(entry.line, [f"{SUPPRESS}: {LOOSENS}"])
+    chunk.answers += [(new, code, value) for code, value in answers.items()]
     if key.address in chunk.desk:
         chunk.attached.append((chunk.desk[key.address], new))
     run.counts["created"] += 1

@@ -364,6 +364,54 @@ def test_the_address_changed_here_still_finds_its_person_in_a_file_without_ids(b
     assert person("bob@new.example.org").city == "Mesa"
 
 
+def moved_away(member: Member, *, suppressed: bool) -> None:
+    """The member leaves the old address through the portal's own verbs."""
+    with writes():
+        if suppressed:
+            choices.change(member.subject, "suppress_broadcast_emails", to="yes", via=Door.PAGE, now=clock.now())
+        members.ask_email_change(member, "moved@mail.example.org", via=Door.PAGE, now=clock.now())
+        db.session.flush()
+        (letter,) = db.session.scalars(select(Message).where(Message.to_address == "moved@mail.example.org"))
+        token = letter.text.partition("/profile/email/confirm/")[2].split()[0]
+        assert members.confirm_email(token, now=clock.now()) is not None
+
+
+@pytest.mark.parametrize("told", ["", "no", "yes"])
+def test_an_old_address_of_somebody_who_opted_out_is_not_mailed_again(
+    run: Runner, bring: Import, people: People, told: str
+) -> None:
+    old = people.alice.email
+    moved_away(people.alice, suppressed=True)
+    content = f"member_id,email,suppress_broadcast_emails,sponsor_sharing\nX-9,{old.upper()},{told},no\n"
+    said(bring(content), "created 1", f"held back {int(told == 'no')}", "refused 0")
+    rows = db.session.scalars(select(ChoiceRow).join(Member, Member.id == ChoiceRow.subject_id).where(
+        Member.member_number == "X-9").order_by(ChoiceRow.code)).all()  # fmt: skip
+    assert [(row.code, row.value, row.door) for row in rows] == [
+        ("sponsor_sharing", "no", "import"),
+        ("suppress_broadcast_emails", "yes", "import"),
+    ]
+    assert "brought back an address" in rows[1].wording
+    allowed = run("broadcasts", "filter", "--topic", "magazine", stdin=f"email\n{old}\nmoved@mail.example.org\n")
+    assert "dropped 2" in allowed.stderr
+    said(bring(content), "created 0", "updated 0", f"held back {int(told == 'no')}")
+
+
+def test_an_old_address_of_somebody_who_wants_mail_starts_as_any_other(bring: Import, people: People) -> None:
+    old = people.alice.email
+    moved_away(people.alice, suppressed=False)
+    said(bring(f"member_id,email\nX-9,{old}\n"), "created 1", "held back 0")
+    assert answers(old) == {}
+
+
+def test_no_file_moves_a_role_of_the_desk_not_even_before_its_first_password(run: Runner, bring: Import) -> None:
+    run("desk", "add", "helper@desk.example.org")
+    said(bring("member_id,email\nH-1,helper@desk.example.org\n"), "created 1")
+    said(bring("member_id,email\nH-1,other@mail.example.org\n"), "updated 0", "held back 1")
+    account = db.session.scalars(select(Account).where(Account.staff)).one()
+    assert account.address == "helper@desk.example.org"
+    assert db.session.scalars(select(EmailChange.new_email)).all() == ["other@mail.example.org"]
+
+
 def test_a_sign_in_of_the_desk_is_joined_to_its_new_member(bring: Import, people: People) -> None:
     said(bring("email,first_name\nDana@desk.example.org,Dana\n"), "created 1")
     account = db.session.scalars(select(Account).where(Account.staff)).one()
