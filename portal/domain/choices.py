@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import func, select
 
 from portal import journal
-from portal.domain import notices
+from portal.domain import notices, subjects
 from portal.domain.errors import NothingToUndo, StaleRecord, UnknownChoice
 from portal.extensions import db
 from portal.journal import OptOut
@@ -19,6 +19,7 @@ from portal.purposes import CHOICES, Choice, Option
 from portal.vocabulary import Door
 
 UNDO_FOR = timedelta(minutes=30)
+STALE = "Your choices were changed in another place since you opened this page."
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ def change(subject: Subject, code: str, *, to: str, via: Door, now: datetime) ->
     Raises UnknownChoice.
     """
     choice, option = _known(code, to)
+    subjects.take_turn(subject.id)
     before = standing(subject.id)[code]
     if before.value == to:
         return None
@@ -82,9 +84,9 @@ def change_many(subject: Subject, answers: Mapping[str, str], *, seen: int, via:
     Saving a page that shows the default is an answer too: it gets a row, so that no import can loosen it later.
     Raises StaleRecord when a newer answer was given meanwhile, and UnknownChoice; both change nothing.
     """
-    db.session.execute(select(Subject.id).where(Subject.id == subject.id).with_for_update())  # one save at a time
+    subjects.take_turn(subject.id)
     if newest_row(subject.id) > seen:
-        raise StaleRecord("Your choices were changed in another place since you opened this page.")
+        raise StaleRecord(STALE)
     stand = standing(subject.id)
     given = [(*_known(code, value), stand[code]) for code, value in answers.items()]
     for _, option, before in given:
@@ -96,49 +98,49 @@ def change_many(subject: Subject, answers: Mapping[str, str], *, seen: int, via:
 
 def newest_row(subject_id: UUID) -> int:
     """The number of the subject's newest answer, 0 before the first: what a form remembers having shown."""
-    newest = select(func.max(ChoiceRow.id)).where(ChoiceRow.subject_id == subject_id, ChoiceRow.event_id.is_(None))
+    newest = select(func.max(ChoiceRow.id)).where(
+        ChoiceRow.subject_id == subject_id, ChoiceRow.event_id.is_(None), ChoiceRow.code.in_(CHOICES)
+    )
     return db.session.scalars(newest).one() or 0
 
 
 def changes_since(subject_id: UUID, row: int, *, now: datetime) -> list[Change]:
-    """What was changed after a row, within the time in which it can be taken back: for the page that follows."""
-    rows = _rows_since(subject_id, row, now)
-    before = _values_at(subject_id, row)
-    changes = []
-    for code in dict.fromkeys(each.code for each in rows):
-        choice = CHOICES[code]
-        last = [each.value for each in rows if each.code == code][-1]
-        first = before.get(code, choice.default)
-        if first != last:
-            changes.append(Change(choice, choice.option(first), choice.option(last)))
-    return changes
+    """What was changed on a page after a row, within the time in which it can be taken back.
+
+    Only what stands since: where another door has answered meanwhile, there is nothing of the page's left.
+    """
+    query = select(ChoiceRow).where(
+        ChoiceRow.subject_id == subject_id, ChoiceRow.event_id.is_(None), ChoiceRow.code.in_(CHOICES)
+    )
+    before = {code: choice.default for code, choice in CHOICES.items()}
+    after: dict[str, str] = {}
+    for each in db.session.scalars(query.order_by(ChoiceRow.id)):
+        if each.id > row and each.door == Door.PAGE and each.at > now - UNDO_FOR:
+            after[each.code] = each.value
+        else:
+            before[each.code] = each.value
+            after.pop(each.code, None)
+    return [
+        Change(choice, choice.option(before[code]), choice.option(after[code]))
+        for code, choice in CHOICES.items()
+        if code in after and after[code] != before[code]
+    ]
 
 
-def undo_since(subject: Subject, row: int, *, via: Door, now: datetime) -> list[Change]:
-    """Take back what was changed after a row. Raises NothingToUndo when there is nothing, or its time is over."""
+def undo_since(subject: Subject, row: int, *, shown: int, via: Door, now: datetime) -> list[Change]:
+    """Take back what a page lists as changed after a row. `shown` is the newest row that this page knew.
+
+    Raises StaleRecord when a newer answer was given meanwhile, and NothingToUndo when there is nothing to take back,
+    or its time is over.
+    """
+    subjects.take_turn(subject.id)
+    if newest_row(subject.id) > shown:
+        raise StaleRecord(STALE)
     changes = changes_since(subject.id, row, now=now)
     if not changes:
         raise NothingToUndo("There is nothing to take back any more.")
     made = (change(subject, each.choice.code, to=each.before.value, via=via, now=now) for each in changes)
     return [each for each in made if each is not None]
-
-
-def _rows_since(subject_id: UUID, row: int, now: datetime) -> list[ChoiceRow]:
-    query = select(ChoiceRow).where(
-        ChoiceRow.subject_id == subject_id,
-        ChoiceRow.event_id.is_(None),
-        ChoiceRow.id > row,
-        ChoiceRow.at > now - UNDO_FOR,
-        ChoiceRow.code.in_(CHOICES),
-    )
-    return list(db.session.scalars(query.order_by(ChoiceRow.id)))
-
-
-def _values_at(subject_id: UUID, row: int) -> dict[str, str]:
-    query = select(ChoiceRow.code, ChoiceRow.value).where(
-        ChoiceRow.subject_id == subject_id, ChoiceRow.event_id.is_(None), ChoiceRow.id <= row
-    )
-    return {row.code: row.value for row in db.session.execute(query.order_by(ChoiceRow.id))}
 
 
 def apply(subject: Subject, line: OptOut) -> bool:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
+from itertools import takewhile
 
 from sqlalchemy import select
 
-from portal.domain import choices
+from portal.domain import choices, subjects
 from portal.domain.errors import NothingToUndo
 from portal.extensions import db
 from portal.mail import messages
@@ -40,17 +41,16 @@ def give_back(token: UnsubscribeToken, *, now: datetime) -> None:
     """Take back what this very link stopped in the last 30 minutes, and nothing else. Raises NothingToUndo."""
     subject = _subject(token)
     code, stopped = stopping(token)
-    rows = [] if subject is None else _newest_two(subject, code)
+    rows = [] if subject is None else _answers(subject, code)
+    presses = list(takewhile(lambda row: row.value == stopped, rows))  # several, if they came at the same time
     if (
         subject is None
         or subject.erased_at is not None
-        or not rows
-        or rows[0].value != stopped
-        or rows[0].door not in BY_LINK
-        or rows[0].at < now - choices.UNDO_FOR
+        or not presses
+        or any(row.door not in BY_LINK or row.at < now - choices.UNDO_FOR for row in presses)
     ):
         raise NothingToUndo("This can no longer be taken back here. Sign in to change what we send you.")
-    before = rows[1].value if len(rows) > 1 else CHOICES[code].default
+    before = rows[len(presses)].value if len(rows) > len(presses) else CHOICES[code].default
     choices.change(subject, code, to=before, via=Door.LINK, now=now)
 
 
@@ -79,8 +79,10 @@ def stopping(token: UnsubscribeToken) -> tuple[str, str]:
     return topic_choice(token.topic), "off"
 
 
-def _newest_two(subject: Subject, code: str) -> list[ChoiceRow]:
+def _answers(subject: Subject, code: str) -> list[ChoiceRow]:
+    """Every answer to a question, the newest first; it is our turn to give one."""
+    subjects.take_turn(subject.id)
     query = select(ChoiceRow).where(
         ChoiceRow.subject_id == subject.id, ChoiceRow.code == code, ChoiceRow.event_id.is_(None)
     )
-    return list(db.session.scalars(query.order_by(ChoiceRow.id.desc()).limit(2)))
+    return list(db.session.scalars(query.order_by(ChoiceRow.id.desc())))

@@ -12,8 +12,7 @@ from portal.models import Member
 from portal.purposes import CHOICES
 from portal.vocabulary import Door
 from portal.web.access import MEMBER, access
-from portal.web.forms.choices import choices_form
-from portal.web.forms.signin import EmptyForm
+from portal.web.forms.choices import UndoForm, choices_form
 
 bp = Blueprint("choices", __name__)
 
@@ -26,7 +25,8 @@ def page(member: Member) -> ResponseReturnValue:
     """`/choices`; after a change `?after=<row>` shows what is now different, with a button to take it back."""
     now = clock.now()
     standing = choices.standing(member.id)
-    form = choices_form(standing, seen=max(each.row for each in standing.values()))
+    shown = max(each.row for each in standing.values())
+    form = choices_form(standing, seen=shown)
     if form.validate_on_submit():
         before = form.seen.data or 0
         try:
@@ -37,16 +37,30 @@ def page(member: Member) -> ResponseReturnValue:
             form.take_up(choices.newest_row(member.id))
     after = request.args.get("after", type=_row)
     changes = choices.changes_since(member.id, after, now=now) if after is not None else []
-    shown = {"form": form, "standing": standing, "catalogue": CHOICES, "changes": changes, "after": after}
-    return render_template("choices/choices.html", **shown), 422 if form.errors else 200
+    return render_template(
+        "choices/choices.html",
+        form=form,
+        standing=standing,
+        catalogue=CHOICES,
+        changes=changes,
+        after=after,
+        shown=shown,
+    ), 422 if form.errors else 200
 
 
 @bp.post("/choices/undo/<int(max=2147483647):after>")
 @access(MEMBER)
 def undo(member: Member, after: int) -> ResponseReturnValue:
-    """`/choices/undo/<row>`: put back what was changed after a row."""
-    if EmptyForm().validate_on_submit():
-        choices.undo_since(member.subject, after, via=Door.PAGE, now=clock.now())
+    """`/choices/undo/<row>`: put back what the page listed as changed; if there is more, show that first."""
+    form = UndoForm()
+    if form.validate_on_submit():
+        seen = form.shown.data or 0
+        try:
+            choices.undo_since(member.subject, after, shown=seen, via=Door.PAGE, now=clock.now())
+        except StaleRecord as error:
+            flash(f"{error} Nothing was taken back. This is how they stand now.", "warning")
+            left = choices.changes_since(member.id, after, now=clock.now())
+            return redirect(url_for("choices.page", after=after if left else None), 303)
         flash("Taken back. Your choices are as they were before.", "success")
     return redirect(url_for("choices.page"), 303)
 

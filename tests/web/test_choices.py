@@ -12,6 +12,7 @@ from portal import clock
 from portal.extensions import db
 from portal.models import ChoiceRow, Notice
 from portal.purposes import CHOICES, SUPPRESS, TOPICS
+from portal.tokens import sign_unsubscribe
 from tests.browse import Browse, Page
 from tests.databases import writes
 from tests.people import NOW, People
@@ -129,8 +130,54 @@ def test_an_undo_of_somebody_else_does_nothing(browse: Browse, people: People) -
     browse.press("Save", {"Post": "Yes"})
     browse.sign_in(people.bob)
     token = browse("/choices").controls()["csrf_token"]
-    browse("/choices/undo/0", method="POST", data={"csrf_token": token}, status=422)
+    newest_row = str(rows()[-1].id)
+    browse("/choices/undo/0", method="POST", data={"csrf_token": token, "shown": newest_row}, status=422)
     assert newest()["post"] == "yes"
+
+
+def test_an_older_page_takes_back_nothing(browse: Browse, people: People) -> None:
+    """What the page never showed is not taken back with what it did: a topic stopped by its link meanwhile."""
+    browse.sign_in(people.alice)
+    browse("/choices")
+    browse.press("Save", {"Post": "Yes"})
+    browse.follow()
+    press_link(browse, people)
+    browse.turn_to(people.alice)
+    count = len(rows())
+    browse.press("Undo")
+    page = browse.follow()
+    assert "another place" in page.said
+    assert "Nothing was taken back" in page.said
+    assert len(rows()) == count
+    assert "Post: now “Yes”, before “No”" in page.said
+    assert "Events: now" not in page.said
+    browse.press("Undo")
+    browse.follow()
+    assert (newest()["post"], newest()["topic_events"]) == ("no", "off")
+
+
+def test_what_a_link_has_stopped_since_is_not_offered_back(browse: Browse, people: People) -> None:
+    """The page said “on”, the link said “off” after it: there is nothing of the page's left to take back."""
+    browse.sign_in(people.alice)
+    browse("/choices")
+    browse.press("Save", {"Events": "Off"})
+    browse.follow()
+    browse.press("Save", {"Events": "On"})
+    browse.follow()
+    press_link(browse, people)
+    browse.turn_to(people.alice)
+    browse.press("Undo")
+    page = browse.follow()
+    assert "Nothing was taken back" in page.said
+    assert not page.has_button("Undo")
+    assert newest()["topic_events"] == "off"
+
+
+def press_link(browse: Browse, people: People) -> None:
+    """Stop the topic Events by the link in an email."""
+    reference = people.alice.subject.unsubscribe_reference
+    browse(f"/unsubscribe/{sign_unsubscribe(reference, 'events')}", as_=None)
+    browse.press("Unsubscribe", status=200)
 
 
 def test_an_older_page_overwrites_nothing(browse: Browse, people: People) -> None:

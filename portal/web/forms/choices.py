@@ -30,6 +30,12 @@ class BaseChoicesForm(Form):
         return {code: self[code].data for code in CHOICES}
 
 
+class UndoForm(Form):
+    """One button. `shown`: the newest answer that its page knew."""
+
+    shown = IntegerField(widget=HiddenInput())
+
+
 def _question(choice: Choice) -> RadioField:
     return RadioField(
         choice.label,
