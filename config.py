@@ -108,9 +108,10 @@ class Config:
         }
 
     def _engine_options(self) -> dict[str, Any]:
+        hidden = {"hide_parameters": True}  # an error message is no place for people's data
         if self.database_url.startswith("sqlite"):
-            return {"connect_args": {"timeout": 5}}
-        return {
+            return hidden | {"connect_args": {"timeout": 5}}
+        return hidden | {
             "pool_pre_ping": True,
             "connect_args": {"connect_timeout": 5, "options": "-c statement_timeout=5000 -c lock_timeout=2000"},
         }

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import OperationalError
 
 from config import Config, ConfigError, from_environment
 from tests.settings import KEYS
@@ -174,6 +176,15 @@ def test_limits_in_memory_are_refused(tmp_path: Path) -> None:
 )
 def test_what_cannot_be_understood_is_refused(tmp_path: Path, changes: dict[str, str], words: str) -> None:
     assert words in problems(tmp_path, **changes)
+
+
+@pytest.mark.parametrize("url", ["sqlite:////srv/portal.db", "postgresql://portal@db.example.org/portal"])
+def test_an_error_of_the_database_shows_nobodys_data(tmp_path: Path, url: str) -> None:
+    options = read(tmp_path, DATABASE_URL=url).flask()["SQLALCHEMY_ENGINE_OPTIONS"]
+    with create_engine("sqlite://", hide_parameters=options["hide_parameters"]).connect() as connection:
+        with pytest.raises(OperationalError) as raised:
+            connection.execute(text("SELECT :address FROM nowhere"), {"address": "ada@example.org"})
+        assert "ada@example.org" not in str(raised.value)
 
 
 @given(st.dictionaries(st.sampled_from(sorted(PRODUCTION)), st.text(max_size=50), min_size=1))

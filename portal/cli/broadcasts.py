@@ -7,14 +7,14 @@ import sys
 from collections.abc import Iterator
 
 import click
-from flask.cli import AppGroup
 
+from portal.cli.groups import Group
 from portal.domain import broadcasts
 from portal.extensions import glance, settings
 from portal.purposes import TOPICS
 from portal.tokens import unsubscribe_signer
 
-group = AppGroup("broadcasts", help="Broadcast email.")
+group = Group("broadcasts", help="Broadcast email.")
 
 
 @group.command("filter")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import click
-from flask.cli import AppGroup
 
+from portal.cli.groups import Group
 from portal.datamap import inventory
 from portal.extensions import Base
 from portal.purposes import PURPOSES
 from portal.vocabulary import Keep
 
-group = AppGroup("map", help="The data map: every column that holds something about a person.")
+group = Group("map", help="The data map: every column that holds something about a person.")
 
 
 @group.command("show")

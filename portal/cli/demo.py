@@ -10,10 +10,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import click
-from flask.cli import AppGroup
 from sqlalchemy import select
 
 from portal import clock
+from portal.cli.groups import Group
 from portal.domain import choices, desk, events, imports, members, notices, requests, signin, unsubscribe
 from portal.extensions import db, settings, transaction
 from portal.mail import transport
@@ -30,7 +30,7 @@ SHOWN = (
     ("desk@example.org", "the desk"),
 )
 
-group = AppGroup("demo", help="Demonstration data.")
+group = Group("demo", help="Demonstration data.")
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,9 @@ def _password(entry: Entry) -> None:
 
 
 def _sign_in(entry: Entry) -> None:
-    signin.open_sign_in(entry.account.id, PASSWORD, keep=True, browser=entry.what, network=entry.to, now=entry.now)
+    assert entry.account.password_hash is not None
+    proved = signin.Proved(entry.account.id, entry.account.password_hash)
+    signin.open_sign_in(proved, PASSWORD, keep=True, browser=entry.what, network=entry.to, now=entry.now)
 
 
 def _edit(entry: Entry) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import click
-from flask.cli import AppGroup
 
 from portal import clock
+from portal.cli.groups import Group
 from portal.domain import desk, values
 from portal.extensions import transaction
 
-group = AppGroup("desk", help="Who works at the desk.")
+group = Group("desk", help="Who works at the desk.")
 
 
 @group.command("add")

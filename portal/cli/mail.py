@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import click
-from flask.cli import AppGroup
 
 from portal import clock
 from portal.cli import worker
+from portal.cli.groups import Group
 from portal.mail import delivery
 
-group = AppGroup("mail", help="The outbox.")
+group = Group("mail", help="The outbox.")
 
 
 @group.command("deliver")

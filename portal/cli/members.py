@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 import click
-from flask.cli import AppGroup
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.orm.exc import StaleDataError
 
 from portal import clock
+from portal.cli.groups import Group
 from portal.domain import csv_file, imports, member_csv, members
 from portal.domain.errors import ImportRefused
 from portal.extensions import glance, transaction
@@ -20,7 +22,7 @@ from portal.tokens import canonical_address
 
 AT_ONCE = 100  # invitations in one transaction
 
-group = AppGroup("members", help="Members come in, and go out as a file.")
+group = Group("members", help="Members come in, and go out as a file.")
 
 
 @group.command("import")
@@ -46,6 +48,11 @@ def import_(file: BinaryIO, map_: Path | None, dry_run: bool) -> None:
     except ImportRefused as refusal:
         click.echo(f"{refusal} Nothing was changed.", err=True)
         raise SystemExit(3) from refusal
+    except (IntegrityError, StaleDataError):
+        click.echo(
+            "Somebody else was changing members at the same time. Nothing was changed; please run it again.", err=True
+        )
+        raise SystemExit(3) from None
     _show(report)
     raise SystemExit(1 if report.refused else 0)
 
@@ -95,8 +102,15 @@ def invite(emails: tuple[str, ...], everybody: bool) -> None:
     invited = 0
     with click.progressbar(wanted.values(), file=sys.stderr, label="Inviting", hidden=not sys.stderr.isatty()) as ids:
         for chunk in iter(lambda: list(islice(ids, AT_ONCE)), []):
-            with transaction():
-                invited += sum(members.invite(each, now=clock.now()) for each in chunk)
+            try:
+                with transaction():
+                    made = sum(members.invite(each, now=clock.now()) for each in chunk)
+            except (DBAPIError, StaleDataError):
+                if not invited:
+                    raise
+                click.echo(f"invited {invited}\nThe database refused the rest. Please run it again later.", err=True)
+                raise SystemExit(1) from None
+            invited += made
     refused = [each for each in emails if canonical_address(each) not in wanted]
     click.echo(f"invited {invited}\nrefused {len(refused)}", err=True)
     for each in refused:

@@ -6,14 +6,14 @@ from datetime import datetime
 from pathlib import Path
 
 import click
-from flask.cli import AppGroup
 
 from portal import clock
+from portal.cli.groups import Group
 from portal.domain import notices
 from portal.extensions import transaction
 from portal.models.notice import CHANGES
 
-group = AppGroup("notices", help="The privacy notice and its versions.")
+group = Group("notices", help="The privacy notice and its versions.")
 
 
 @group.command("publish")

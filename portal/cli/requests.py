@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import click
-from flask.cli import AppGroup
 
+from portal.cli.groups import Group
 from portal.domain import requests
 
-group = AppGroup("requests", help="Data subject requests.")
+group = Group("requests", help="Data subject requests.")
 
 
 @group.command("list")
