@@ -23,7 +23,7 @@ def mailbox() -> ResponseReturnValue:
 @access(PUBLIC)
 def message(key: str) -> ResponseReturnValue:
     """`/dev/mailbox/<key>`: one message as text, as HTML, and its headers."""
-    found = next((each for each in transport.mailbox_messages() if each.key == key), None)
+    found = transport.mailbox_message(key)
     if found is None:
         abort(404)
     return render_template("dev/message.html", message=found)
