@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import ColumnElement, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm.exc import StaleDataError
 
-from portal.domain import signin, trail
+from portal.domain import signin, subjects, trail
 from portal.domain.errors import LinkUsedUp, StaleRecord, TooManyChanges
 from portal.extensions import db
 from portal.mail import messages
@@ -64,6 +64,8 @@ def ask_email_change(member: Member, new_email: str, *, via: Door, now: datetime
     An older change that still waits is cancelled. An address that somebody else has gets a warning instead,
     and nobody on this side learns of it. Raises TooManyChanges: each one mails an address that was only typed.
     """
+    subjects.take_turn(member.id)
+    db.session.refresh(member, ["email"])  # another change may just have been confirmed
     if via is Door.PAGE and _begun(member, since=now - timedelta(days=1)) >= MOST_CHANGES:
         raise TooManyChanges("You have begun too many changes of your address today. Please try again tomorrow.")
     _cancel_waiting(member, now)
@@ -82,24 +84,33 @@ def ask_email_change(member: Member, new_email: str, *, via: Door, now: datetime
     db.session.add(change)
     db.session.flush()
     if _is_taken(new_email, member):
-        messages.email_taken(member, new_email, now=now)
+        messages.email_taken(_holder(new_email), new_email, now=now)
     else:
         messages.email_confirm(change, confirm, now=now)
     messages.email_notice(change, cancel, now=now)
 
 
 def propose_email(member: Member, new_email: str, *, now: datetime) -> bool:
-    """An import brings a new address for somebody who signs in: it waits for its mailbox. False if it does already."""
+    """An import brings a new address for somebody who signs in: it waits for its mailbox.
+
+    False if it does already, and while a change waits that the member began: theirs goes first.
+    """
+    subjects.take_turn(member.id)
     waiting = waiting_change(member)
-    if waiting is not None and canonical_address(waiting.new_email) == canonical_address(new_email):
-        return False
+    if waiting is not None:
+        theirs = waiting.door == Door.PAGE and waiting.confirm_until > now
+        if theirs or canonical_address(waiting.new_email) == canonical_address(new_email):
+            return False
     ask_email_change(member, new_email, via=Door.IMPORT, now=now)
     return True
 
 
 def change_to_confirm(token: str, *, now: datetime) -> EmailChange | None:
     """The change that a link to the new address confirms; None if we never made it. Raises LinkUsedUp."""
-    change = db.session.scalars(select(EmailChange).where(EmailChange.confirm_hash == digest(token))).one_or_none()
+    return _confirmable(_change(EmailChange.confirm_hash == digest(token)), now)
+
+
+def _confirmable(change: EmailChange | None, now: datetime) -> EmailChange | None:
     if change is not None and (change.confirmed_at or change.cancelled_at or change.confirm_until <= now):
         raise LinkUsedUp("This link has been used, was cancelled, or has ended. Your address stays as it is.")
     return change
@@ -107,7 +118,7 @@ def change_to_confirm(token: str, *, now: datetime) -> EmailChange | None:
 
 def confirm_email(token: str, *, now: datetime) -> EmailChange | None:
     """Switch to the new address, once. Raises LinkUsedUp, also when somebody else has taken the address meanwhile."""
-    change = change_to_confirm(token, now=now)
+    change = _confirmable(_in_turn(_change(EmailChange.confirm_hash == digest(token))), now)
     if change is None:
         return None
     member = change.member
@@ -136,16 +147,25 @@ def change_to_cancel(token: str, *, now: datetime) -> EmailChange | None:
 
     None if we never made it. Raises LinkUsedUp.
     """
-    either = or_(EmailChange.cancel_hash == digest(token), EmailChange.undo_hash == digest(token))
-    change = db.session.scalars(select(EmailChange).where(either)).one_or_none()
+    return _cancellable(_by_old_mailbox(token), now)
+
+
+def _by_old_mailbox(token: str) -> EmailChange | None:
+    return _change(or_(EmailChange.cancel_hash == digest(token), EmailChange.undo_hash == digest(token)))
+
+
+def _cancellable(change: EmailChange | None, now: datetime) -> EmailChange | None:
     if change is not None and (change.cancelled_at or change.cancel_until <= now):
         raise LinkUsedUp("This change was cancelled already, or the time for it is over.")
     return change
 
 
 def cancel_email(token: str, *, now: datetime) -> EmailChange | None:
-    """Take a change back from the old mailbox, also after it was confirmed; then every sign-in ends."""
-    change = change_to_cancel(token, now=now)
+    """Take a change back from the old mailbox, also after it was confirmed.
+
+    Then every sign-in and the password end, which a thief may know or have set; the old address gets a link for a new.
+    """
+    change = _cancellable(_in_turn(_by_old_mailbox(token)), now)
     if change is None:
         return None
     confirmed = change.confirmed_at is not None
@@ -158,9 +178,19 @@ def cancel_email(token: str, *, now: datetime) -> EmailChange | None:
             raise LinkUsedUp("The old address is in use elsewhere. Please write to us.") from raced
         _cancel_later(change, now)
         trail.record(change.member_id, "changed", field="email", door=Door.LINK, now=now)
-        account = signin.account_of(change.member)
-        signin.end_all(account)
-        signin.end_links(account, now=now)
+        signin.end_password(signin.account_of(change.member), now=now)
+    return change
+
+
+def _change(which: ColumnElement[bool]) -> EmailChange | None:
+    return db.session.scalars(select(EmailChange).where(which)).one_or_none()
+
+
+def _in_turn(change: EmailChange | None) -> EmailChange | None:
+    """The same change, read anew when it is our turn: a confirm, a cancel and a new password exclude one another."""
+    if change is not None:
+        subjects.take_turn(change.member_id)
+        db.session.refresh(change)
     return change
 
 
@@ -194,6 +224,10 @@ def _cancel_later(change: EmailChange, now: datetime) -> None:
 def _begun(member: Member, *, since: datetime) -> int:
     query = select(func.count()).where(EmailChange.member_id == member.id, EmailChange.created_at > since)
     return db.session.execute(query).scalar_one()
+
+
+def _holder(email: str) -> Member | None:
+    return db.session.scalars(select(Member).where(Member.email_key == canonical_address(email))).one_or_none()
 
 
 def _is_taken(email: str, member: Member) -> bool:

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from sqlalchemy import delete, func, or_, select, update
 
-from portal.domain import passwords
+from portal.domain import passwords, subjects
 from portal.domain.errors import LinkUsedUp
 from portal.extensions import db, glance
 from portal.mail import messages
@@ -29,6 +29,13 @@ SEEN_EVERY = timedelta(minutes=1)
 MOST_SIGN_INS = 20
 RESET_LINK = timedelta(hours=1)
 ACTIVATION_LINK = timedelta(days=7)
+
+
+class Proved(NamedTuple):
+    """An account and the hash of the password that was proved for it: it must still be the one stored."""
+
+    account_id: UUID
+    password_hash: str
 
 
 class Opened(NamedTuple):
@@ -52,7 +59,16 @@ def _about(account: Account) -> tuple[str, ...]:
     return (account.address, member.first_name, member.last_name) if member else (account.address,)
 
 
+def end_password(account: Account, *, now: datetime) -> None:
+    """Nobody signs in with the password any more, nor is signed in by it; a link for a new one is mailed."""
+    account.password_hash = account.password_at = None
+    end_all(account)
+    mail_link(account, now=now)
+
+
 def _store(account: Account, password: str, now: datetime) -> None:
+    if account.member_id is not None:
+        subjects.take_turn(account.member_id)
     account.password_hash = passwords.HASHER.hash(password)
     account.password_at = now
     end_all(account)
@@ -84,23 +100,33 @@ def change_password(sign_in: SignIn, password: str, *, now: datetime) -> SignIn:
 # Sign-ins -------------------------------------------------------------------------------------------------
 
 
-def prove(address: str, password: str) -> UUID | None:
+def prove(address: str, password: str) -> Proved | None:
     """The account that this address and password open, or None. Looks first, hashes after, with nothing locked."""
     with glance():
         account = find_account(address)
         ident, stored = (account.id, account.password_hash) if account else (None, None)
-    return ident if passwords.matches(stored, password) else None
+    matches = passwords.matches(stored, password)
+    return Proved(ident, stored) if matches and ident is not None and stored is not None else None
 
 
-def open_sign_in(account_id: UUID, password: str, *, keep: bool, browser: str, network: str, now: datetime) -> Opened:
-    """Begin a sign-in for an account whose password was just proved; hashes it anew if our parameters have grown."""
-    account = db.session.get_one(Account, account_id)
-    if account.password_hash and passwords.HASHER.check_needs_rehash(account.password_hash):
+def open_sign_in(
+    proved: Proved, password: str, *, keep: bool, browser: str, network: str, now: datetime
+) -> Opened | None:
+    """Begin a sign-in for an account whose password was just proved; hashes it anew if our parameters have grown.
+
+    None if the password was changed or ended meanwhile. Nobody of the desk is kept signed in, whatever they wish.
+    """
+    query = select(Account).where(Account.id == proved.account_id).with_for_update(of=Account, key_share=True)
+    account = db.session.scalars(query.execution_options(populate_existing=True)).one_or_none()
+    if account is None or account.password_hash != proved.password_hash:
+        return None
+    keep = keep and not account.staff
+    if passwords.HASHER.check_needs_rehash(account.password_hash):
         account.password_hash = passwords.HASHER.hash(password)
     known = db.session.scalars(
         select(SignIn).where(SignIn.account_id == account.id, SignIn.browser == browser, SignIn.network == network)
     ).first()
-    _forget_oldest(account, now)
+    _make_room(account, 2 if keep else 1, now=now)
     kept = _new_row(account, SignInKind.KEPT, browser, network, now, ends_at=now + KEPT) if keep else None
     row = _new_row(account, SignInKind.SESSION, browser, network, now, ends_at=now + _session_length(account))
     row.password_at = now
@@ -117,12 +143,15 @@ def find(token: str, *, now: datetime) -> SignIn | None:
 
 
 def reopen(keep_token: str, *, browser: str, network: str, now: datetime) -> SignIn | None:
-    """Exchange a kept sign-in for a session that is not recent; None if it has ended."""
+    """Exchange a kept sign-in for a session that is not recent; None if it has ended, and for the desk."""
     kept = _live(keep_token, SignInKind.KEPT, now)
-    if kept is None:
+    if kept is None or kept.account.staff:
         return None
     kept.seen_at = now
     account = kept.account
+    idle = delete(SignIn).where(SignIn.kept_by_id == kept.id, SignIn.seen_at <= now - IDLE)
+    db.session.execute(idle)  # the same browser, come back
+    _make_room(account, 1, now=now, beside=kept)
     length = min(now + _session_length(account), kept.ends_at)
     row = _new_row(account, SignInKind.SESSION, browser, network, now, ends_at=length)
     row.kept_by_id = kept.id
@@ -277,6 +306,8 @@ def spend_link(token: str, password: str, *, now: datetime) -> Account | None:
     if found is None:
         return None
     passwords.check(password, about=_about(found.account))  # before the link is spent: the form comes back
+    if found.account.member_id is not None:
+        subjects.take_turn(found.account.member_id)
     spent = db.session.execute(
         update(PasswordLink)
         .where(PasswordLink.id == found.id, PasswordLink.used_at.is_(None), PasswordLink.ends_at > now)
@@ -340,10 +371,13 @@ def _session_length(account: Account) -> timedelta:
     return STAFF_SESSION if account.staff else MEMBER_SESSION
 
 
-def _forget_oldest(account: Account, now: datetime) -> None:
-    """Ended rows go; of the live ones at most twenty stay, the oldest is ended first."""
+def _make_room(account: Account, rows: int, *, now: datetime, beside: SignIn | None = None) -> None:
+    """Ended rows go; with the new rows to come at most twenty live, the oldest are ended first, never `beside`."""
     db.session.execute(delete(SignIn).where(SignIn.account_id == account.id, SignIn.ends_at <= now))
-    oldest = select(SignIn.id).where(SignIn.account_id == account.id).order_by(SignIn.created_at.desc())
-    over = list(db.session.scalars(oldest.offset(MOST_SIGN_INS - 1)))
+    oldest = select(SignIn.id).where(SignIn.account_id == account.id).order_by(SignIn.created_at.desc(), SignIn.id)
+    if beside is not None:
+        oldest = oldest.where(SignIn.id != beside.id)
+        rows += 1
+    over = list(db.session.scalars(oldest.offset(MOST_SIGN_INS - rows)))
     if over:
         db.session.execute(delete(SignIn).where(SignIn.id.in_(over)))

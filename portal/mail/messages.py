@@ -71,9 +71,10 @@ def email_changed(change: EmailChange, token: str, *, now: datetime) -> None:
     _to_change(change, "email_changed", change.old_email, now=now, token=token)
 
 
-def email_taken(member: Member, address: str, *, now: datetime) -> None:
-    """To an address that has an account already: somebody tried to use it."""
-    outbox.put("email_taken", kind=MailKind.ACCOUNT, to=address, subject_id=None, now=now)
+def email_taken(holder: Member | None, address: str, *, now: datetime) -> None:
+    """To an address that has an account already: somebody tried to use it. `holder`: whose it is, None for staff's."""
+    subject_id = holder.id if holder else None
+    outbox.put("email_taken", kind=MailKind.ACCOUNT, to=address, subject_id=subject_id, now=now)
 
 
 def unsubscribe_link(member: Member, *, now: datetime) -> None:

@@ -112,9 +112,13 @@ def cancel_email(token: str) -> ResponseReturnValue:
     now = clock.now()
     form = EmptyForm()
     if form.validate_on_submit():
-        if members.cancel_email(token, now=now) is None:
+        change = members.cancel_email(token, now=now)
+        if change is None:
             abort(404)
-        flash("The change is cancelled. Your old address stays, or is back.", "success")
+        if change.confirmed_at is None:
+            flash("The change is cancelled. Your address stays as it is.", "success")
+        else:
+            flash("Your old address is back. To sign in again, open the link that we have sent there.", "success")
         return redirect(url_for("overview.start"), 303)
     if members.change_to_cancel(token, now=now) is None:
         abort(404)

@@ -60,16 +60,17 @@ def sign_in() -> ResponseReturnValue:
     form = SignInForm()
     if not form.validate_on_submit():
         return render_template("signin/sign_in.html", form=form, next=next_path("")), 422 if form.errors else 200
-    account_id = signin.prove(form.text("email"), form.text("password"))
+    proved = signin.prove(form.text("email"), form.text("password"))
     now, where = clock.now(), network()
-    if account_id is None:
+    opened = proved and signin.open_sign_in(
+        proved, form.text("password"), keep=form.keep.data, browser=browser(), network=where, now=now
+    )
+    if opened is None:
         typed = form.text("email")
         afterwards(lambda: signin.note_failure(typed, network=where, now=now))
         form.refuse("email", WRONG)
         return render_template("signin/sign_in.html", form=form, next=next_path("")), 422
-    opened = signin.open_sign_in(
-        account_id, form.text("password"), keep=form.keep.data, browser=browser(), network=where, now=now
-    )
+    _end_held()
     remember_session(opened.sign_in)
     return _with_keep_cookie(redirect(next_path("/"), 303), opened.keep_token)
 
@@ -90,8 +91,7 @@ def sign_out() -> ResponseReturnValue:
     """`/sign-out`: ends this sign-in and, with it, every copy of its cookies."""
     form = EmptyForm()
     if form.validate_on_submit():
-        kept = request.cookies.get(current_app.config["KEEP_COOKIE_NAME"], "")
-        signin.end_by_tokens(session.get("_user_id", ""), kept)
+        _end_held()
     session.clear()
     flash("You are signed out.", "success")
     return _without_keep_cookie(redirect(url_for("overview.start"), 303))
@@ -150,6 +150,12 @@ def _mail_a_link(wanted: str, template: str) -> ResponseReturnValue:
         signin.ask_for_link(form.text("email"), wanted=wanted, now=clock.now())
         return redirect(url_for("signin.link_sent"), 303)
     return render_template(template, form=form), 422 if form.errors else 200
+
+
+def _end_held() -> None:
+    """End the sign-in that this browser holds, if it holds one."""
+    kept = request.cookies.get(current_app.config["KEEP_COOKIE_NAME"], "")
+    signin.end_by_tokens(session.get("_user_id", ""), kept)
 
 
 def _with_keep_cookie(answer: object, token: str | None) -> Response:

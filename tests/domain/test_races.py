@@ -10,18 +10,20 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import select
+from sqlalchemy import func, select, update
 
 from portal import clock as portal_clock
-from portal.domain import choices, unsubscribe
-from portal.domain.errors import DomainError, NothingToUndo, StaleRecord
+from portal.domain import choices, members, signin, unsubscribe
+from portal.domain.errors import DomainError, LinkUsedUp, NothingToUndo, StaleRecord
 from portal.extensions import db, transaction
-from portal.models import ChoiceRow, Subject
+from portal.models import Account, ChoiceRow, EmailChange, Member, SignIn, Subject
+from portal.models.signin import SignInKind
 from portal.purposes import CHOICES, SUPPRESS
 from portal.tokens import EVERYTHING, UnsubscribeToken
 from portal.vocabulary import Door
 from tests.databases import writes
-from tests.people import People
+from tests.letters import letter, letters, link_in
+from tests.people import ALICE_PASSWORD, DANA_EMAIL, DANA_PASSWORD, People
 
 Verb = Callable[[], Any]
 
@@ -133,3 +135,161 @@ def answer(people: People, value: str, door: str) -> ChoiceRow:
     return ChoiceRow(
         subject_id=people.alice.id, code=SUPPRESS, value=value, at=portal_clock.now(), door=door, wording="Suppress"
     )
+
+
+# The address ----------------------------------------------------------------------------------------------
+
+NEW = "alice@new.example.org"
+
+
+def begun(people: People) -> tuple[str, str]:
+    """A change of Alice's address that waits: the token that confirms it and the one that cancels it."""
+    with writes():
+        members.ask_email_change(people.alice, NEW, via=Door.PAGE, now=portal_clock.now())
+    confirm, cancel = (link_in(letter(name)).rpartition("/")[2] for name in ("email_confirm", "email_notice"))
+    return confirm, cancel
+
+
+def change() -> EmailChange:
+    db.session.rollback()
+    return db.session.scalars(select(EmailChange).order_by(EmailChange.id.desc())).first()  # type: ignore[return-value]
+
+
+def test_a_cancel_during_a_confirm_takes_it_back(app: Flask, people: People) -> None:
+    old = people.alice.email
+    confirm, cancel = begun(people)
+    together(
+        app,
+        lambda: members.confirm_email(confirm, now=portal_clock.now()),
+        lambda: members.cancel_email(cancel, now=portal_clock.now()),
+    )
+    made = change()
+    assert (made.confirmed_at is not None, made.cancelled_at is not None) == (True, True)
+    assert made.member.email == old
+
+
+def test_a_confirm_during_a_cancel_is_refused(app: Flask, people: People) -> None:
+    old = people.alice.email
+    confirm, cancel = begun(people)
+    _, confirmed = together(
+        app,
+        lambda: members.cancel_email(cancel, now=portal_clock.now()),
+        lambda: members.confirm_email(confirm, now=portal_clock.now()),
+    )
+    assert isinstance(confirmed, LinkUsedUp)
+    assert (change().confirmed_at, change().member.email) == (None, old)
+
+
+def test_a_confirm_while_a_password_is_set_is_refused(app: Flask, people: People) -> None:
+    ident, old = people.alice.id, people.alice.email
+    confirm, _ = begun(people)
+
+    def set_password() -> None:
+        account = signin.account_of(db.session.get_one(Member, ident))
+        signin.set_password(account, "seven-grey-herons-fly-south", now=portal_clock.now())
+
+    _, confirmed = together(app, set_password, lambda: members.confirm_email(confirm, now=portal_clock.now()))
+    assert isinstance(confirmed, LinkUsedUp)
+    assert change().member.email == old
+
+
+def test_a_change_begun_twice_at_once_waits_once(app: Flask, people: People) -> None:
+    ident = people.alice.id
+
+    def ask() -> None:
+        member = db.session.get_one(Member, ident)
+        members.ask_email_change(member, NEW, via=Door.PAGE, now=portal_clock.now())
+
+    assert together(app, ask, ask) == (None, None)
+    waiting = members.waiting_change(people.alice)
+    assert waiting is not None
+    assert waiting.new_email == NEW
+    assert len(letters("email_confirm")) == 2
+
+
+def test_an_import_leaves_the_members_own_change_alone(people: People, clock: Any) -> None:
+    begun(people)
+    with writes():
+        assert not members.propose_email(people.alice, "other@example.org", now=portal_clock.now())
+    assert change().new_email == NEW
+    assert change().cancelled_at is None
+    clock.shift(members.CONFIRM_WITHIN)
+    with writes():
+        assert members.propose_email(people.alice, "other@example.org", now=portal_clock.now())
+    assert (change().new_email, change().door) == ("other@example.org", "import")
+
+
+# Signing in -----------------------------------------------------------------------------------------------
+
+WHERE = {"browser": "Firefox on Linux", "network": "192.0.2.0/24"}
+
+
+def proved(address: str, password: str) -> signin.Proved:
+    db.session.rollback()
+    found = signin.prove(address, password)
+    assert found is not None
+    return found
+
+
+def sign_ins(account_id: Any, kind: str) -> int:
+    db.session.rollback()
+    query = select(func.count()).where(SignIn.account_id == account_id, SignIn.kind == kind)
+    return db.session.execute(query).scalar_one()
+
+
+def test_a_password_that_ends_while_it_is_proved_opens_nothing(app: Flask, people: People) -> None:
+    ident = people.alice.id
+    known = proved(people.alice.email, ALICE_PASSWORD)
+
+    def set_password() -> None:
+        account = signin.account_of(db.session.get_one(Member, ident))
+        signin.set_password(account, "seven-grey-herons-fly-south", now=portal_clock.now())
+
+    _, opened = together(
+        app,
+        set_password,
+        lambda: signin.open_sign_in(known, ALICE_PASSWORD, keep=True, now=portal_clock.now(), **WHERE),
+    )
+    assert opened is None
+    assert sign_ins(known.account_id, SignInKind.SESSION) == sign_ins(known.account_id, SignInKind.KEPT) == 0
+
+
+def test_nobody_of_the_desk_is_kept_signed_in(people: People) -> None:
+    known = proved(DANA_EMAIL, DANA_PASSWORD)
+    with writes():
+        opened = signin.open_sign_in(known, DANA_PASSWORD, keep=True, now=portal_clock.now(), **WHERE)
+        assert opened is not None
+        assert opened.keep_token is None
+    assert sign_ins(known.account_id, SignInKind.KEPT) == 0
+
+
+def test_whoever_comes_to_the_desk_is_kept_no_longer(people: People) -> None:
+    known = proved(people.alice.email, ALICE_PASSWORD)
+    with writes():
+        opened = signin.open_sign_in(known, ALICE_PASSWORD, keep=True, now=portal_clock.now(), **WHERE)
+        assert opened is not None
+        token = str(opened.keep_token)
+        assert signin.reopen(token, now=portal_clock.now(), **WHERE) is not None
+    with writes():
+        db.session.execute(update(Account).where(Account.id == known.account_id).values(staff=True))
+    with writes():
+        assert signin.reopen(token, now=portal_clock.now(), **WHERE) is None
+
+
+def test_a_kept_sign_in_fills_no_table(people: People, clock: Any) -> None:
+    """At most twenty rows an account, however often its cookie comes; the cookie itself goes on working."""
+    known = proved(people.alice.email, ALICE_PASSWORD)
+    with writes():
+        opened = signin.open_sign_in(known, ALICE_PASSWORD, keep=True, now=portal_clock.now(), **WHERE)
+        assert opened is not None
+        token = str(opened.keep_token)
+    for _ in range(2 * signin.MOST_SIGN_INS):
+        clock.shift(1)
+        with writes():
+            assert signin.reopen(token, now=portal_clock.now(), **WHERE) is not None
+    assert sign_ins(known.account_id, SignInKind.KEPT) == 1
+    assert sign_ins(known.account_id, SignInKind.SESSION) == signin.MOST_SIGN_INS - 1
+    clock.shift(signin.IDLE)
+    with writes():
+        assert signin.reopen(token, now=portal_clock.now(), **WHERE) is not None
+    assert sign_ins(known.account_id, SignInKind.SESSION) == 1

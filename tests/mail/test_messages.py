@@ -116,7 +116,7 @@ SAMPLES: dict[str, Callable[[People], None]] = {
     "email_notice": lambda people: messages.email_notice(change(people), TOKEN, now=NOW),
     "email_notice-import": lambda people: messages.email_notice(change(people, Door.IMPORT), TOKEN, now=NOW),
     "email_changed": lambda people: messages.email_changed(change(people), TOKEN, now=NOW),
-    "email_taken": lambda people: messages.email_taken(people.alice, people.bob.email, now=NOW),
+    "email_taken": lambda people: messages.email_taken(people.bob, people.bob.email, now=NOW),
     "unsubscribe_link": unsubscribe_link,
     "request_received-access": to_member(messages.request_received, "access"),
     "request_received-erasure": to_member(messages.request_received, "erasure", at=NOVEMBER),

@@ -366,7 +366,7 @@ def test_change_of_address(browse: Browse, people: People) -> None:
 
 @pytest.mark.parametrize("link", ["email_notice", "email_changed"])
 def test_cancel_after_it_was_done(browse: Browse, people: People, link: str) -> None:
-    """From the old mailbox, by either mail: the old address is back, and every sign-in ends."""
+    """From the old mailbox, by either mail: the old address is back, every sign-in and the password end."""
     old = people.alice.email
     browse.sign_in(people.alice)
     ask(browse, people)
@@ -377,8 +377,14 @@ def test_cancel_after_it_was_done(browse: Browse, people: People, link: str) -> 
     assert people.alice.email == NEW
     browse.press("Confirm")
     assert people.alice.email == old
+    assert "open the link that we have sent there" in browse.follow().said
     browse("/profile", status=303, as_=people.alice)
     browse(cancel, status=410, as_=None)
+    browse("/sign-in", as_="thief")
+    browse.press("Sign in", {"email": old, "password": ALICE_PASSWORD}, status=422)
+    browse(link_in(letter("activation", to=old)), as_=None)
+    browse.press("Save", {"New password": "seven-grey-herons-fly-south"})
+    browse.sign_in(people.alice, password="seven-grey-herons-fly-south")
 
 
 def test_cancel_before_it_was_done(browse: Browse, people: People) -> None:
@@ -433,7 +439,8 @@ def test_an_address_of_somebody_else_is_answered_alike(browse: Browse, people: P
             (sent.status, sent.location, browse.page.said, browse("/profile/email").said.replace(address, "X"))
         )
     assert pages[0][:3] == pages[1][:3]
-    assert letters("email_taken", to=people.bob.email)
+    (told,) = letters("email_taken", to=people.bob.email)
+    assert told.subject_id == people.bob.id, "it is his address that the letter bears"
     assert not letters("email_confirm", to=people.bob.email)
     assert len(letters("email_notice", to=people.alice.email)) == 2
 

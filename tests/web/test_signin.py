@@ -171,6 +171,21 @@ def test_a_new_browser_is_told_by_mail(browse: Browse, people: People) -> None:
     assert len(letters("new_sign_in")) == 1
 
 
+def test_signing_in_over_an_open_session_ends_it(browse: Browse, people: People) -> None:
+    """Two tabs of one browser: the session that its cookie named before opens nothing any more."""
+    form = browse("/sign-in", as_=people.alice)
+    browse.sign_in(people.alice, keep=True)
+    token = browse("/choices").controls()["csrf_token"]
+    before = browse.cookies()
+    browse.open[browse.who] = form
+    typed = {"email": people.alice.email, "password": ALICE_PASSWORD}
+    browse.press("Sign in", {**typed, "csrf_token": token})
+    assert browse.is_signed_in()
+    assert db.session.execute(select(func.count()).select_from(SignIn)).scalar_one() == 1
+    browse.with_cookies(before)
+    browse("/profile", status=303)
+
+
 # Keep me signed in ----------------------------------------------------------------------------------------
 
 
