@@ -67,7 +67,8 @@ def file(member: Member, kind: str, *, details: str, operation_id: str, via: Doo
 
 
 def withdraw(member: Member, request: DataSubjectRequest, *, now: datetime) -> None:
-    """Take an open request back. Raises CannotWithdraw when it is closed."""
+    """Take an open request back. Raises CannotWithdraw when it is closed, also by another press a moment before."""
+    db.session.refresh(request, with_for_update={"key_share": True})
     if State.WITHDRAWN not in TRANSITIONS.get(State(request.state), ()):
         raise CannotWithdraw("This request is closed. You can send a new one at any time.")
     request.state = State.WITHDRAWN

@@ -85,5 +85,8 @@ def _file(member: Member, kind: str, form: RequestForm) -> ResponseReturnValue:
         )
     except AlreadyOpen as error:
         return redirect(url_for("requests.one", reference=error.reference), 303)
-    flash("We have your request. A receipt is on its way to you by email.", "success")
+    if request.is_open:
+        flash("We have your request. A receipt is on its way to you by email.", "success")
+    else:  # the same form once more, from a page that stayed open
+        flash("This request was sent before and is closed now. You can send a new one at any time.", "info")
     return redirect(url_for("requests.one", reference=request.reference), 303)

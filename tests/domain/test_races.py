@@ -13,10 +13,10 @@ from flask import Flask
 from sqlalchemy import func, select, update
 
 from portal import clock as portal_clock
-from portal.domain import choices, members, signin, unsubscribe
-from portal.domain.errors import DomainError, LinkUsedUp, NothingToUndo, StaleRecord
+from portal.domain import choices, members, requests, signin, unsubscribe
+from portal.domain.errors import CannotWithdraw, DomainError, LinkUsedUp, NothingToUndo, StaleRecord
 from portal.extensions import db, transaction
-from portal.models import Account, ChoiceRow, EmailChange, Member, SignIn, Subject
+from portal.models import Account, ChoiceRow, EmailChange, Member, RequestStep, SignIn, Subject
 from portal.models.signin import SignInKind
 from portal.purposes import CHOICES, SUPPRESS
 from portal.tokens import EVERYTHING, UnsubscribeToken
@@ -293,3 +293,27 @@ def test_a_kept_sign_in_fills_no_table(people: People, clock: Any) -> None:
     with writes():
         assert signin.reopen(token, now=portal_clock.now(), **WHERE) is not None
     assert sign_ins(known.account_id, SignInKind.SESSION) == 1
+
+
+# Requests -------------------------------------------------------------------------------------------------
+
+
+def test_two_withdrawals_at_once_are_one(app: Flask, people: People) -> None:
+    ident = people.alice.id
+    with writes():
+        made = requests.file(
+            people.alice, "erasure", details="", operation_id="one", via=Door.PAGE, now=portal_clock.now()
+        )
+        reference = made.reference
+
+    def withdraw() -> None:
+        member = db.session.get_one(Member, ident)
+        request = requests.one_of(member, reference)
+        assert request is not None
+        requests.withdraw(member, request, now=portal_clock.now())
+
+    _, second = together(app, withdraw, withdraw)
+    assert isinstance(second, CannotWithdraw)
+    assert len(letters("request_withdrawn")) == len(letters("staff_request_withdrawn")) == 1
+    steps = list(db.session.scalars(select(RequestStep.step).order_by(RequestStep.id)))
+    assert steps == ["received", "withdrawn"]

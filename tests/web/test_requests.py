@@ -218,6 +218,21 @@ def test_withdraw(browse: Browse, people: People) -> None:
     assert send(browse, "erasure") != path
 
 
+def test_the_form_of_a_withdrawn_request_says_so(browse: Browse, people: People) -> None:
+    browse.sign_in(people.alice)
+    form = browse("/requests/new/access")
+    path = browse.press("Send").location
+    assert "A receipt is on its way" in browse.follow().said
+    browse.press("Withdraw this request")
+    browse.follow()
+    browse.open[browse.who] = form
+    assert browse.press("Send").location == path
+    page = browse.follow()
+    assert "is closed now" in page.said
+    assert "receipt is on its way" not in page.said
+    assert len(made()) == len(letters("request_received")) == 1
+
+
 def test_a_request_of_somebody_else_is_not_there(browse: Browse, people: People) -> None:
     browse.sign_in(people.alice)
     path = send(browse, "erasure", "private words")
