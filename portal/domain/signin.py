@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import delete, func, or_, select, update
+from sqlalchemy import and_, delete, func, or_, select, update
 
 from portal.domain import passwords, subjects
 from portal.domain.errors import LinkUsedUp
@@ -149,8 +149,6 @@ def reopen(keep_token: str, *, browser: str, network: str, now: datetime) -> Sig
         return None
     kept.seen_at = now
     account = kept.account
-    idle = delete(SignIn).where(SignIn.kept_by_id == kept.id, SignIn.seen_at <= now - IDLE)
-    db.session.execute(idle)  # the same browser, come back
     _make_room(account, 1, now=now, beside=kept)
     length = min(now + _session_length(account), kept.ends_at)
     row = _new_row(account, SignInKind.SESSION, browser, network, now, ends_at=length)
@@ -372,12 +370,18 @@ def _session_length(account: Account) -> timedelta:
 
 
 def _make_room(account: Account, rows: int, *, now: datetime, beside: SignIn | None = None) -> None:
-    """Ended rows go; with the new rows to come at most twenty live, the oldest are ended first, never `beside`."""
-    db.session.execute(delete(SignIn).where(SignIn.account_id == account.id, SignIn.ends_at <= now))
+    """Ended rows go; with the new rows to come at most twenty live, the oldest are ended first.
+
+    `beside`: the kept sign-in that opens one more session. It stays; those it opened that idled out go.
+    """
+    over = SignIn.ends_at <= now
+    if beside is not None:
+        over = or_(over, and_(SignIn.kept_by_id == beside.id, SignIn.seen_at <= now - IDLE))
+    db.session.execute(delete(SignIn).where(SignIn.account_id == account.id, over))
     oldest = select(SignIn.id).where(SignIn.account_id == account.id).order_by(SignIn.created_at.desc(), SignIn.id)
     if beside is not None:
         oldest = oldest.where(SignIn.id != beside.id)
         rows += 1
-    over = list(db.session.scalars(oldest.offset(MOST_SIGN_INS - rows)))
-    if over:
-        db.session.execute(delete(SignIn).where(SignIn.id.in_(over)))
+    too_many = list(db.session.scalars(oldest.offset(MOST_SIGN_INS - rows)))
+    if too_many:
+        db.session.execute(delete(SignIn).where(SignIn.id.in_(too_many)))

@@ -28,7 +28,7 @@ from tests.rules.test_access import FILLED_IN
 
 WRITING = re.compile(r"\s*(INSERT\s+INTO|UPDATE|DELETE\s+FROM)\s+\"?(\w+)", re.IGNORECASE)
 SEEN = [("UPDATE", "sign_in")]
-EXCHANGE = [("UPDATE", "sign_in"), ("INSERT INTO", "sign_in"), ("UPDATE", "sign_in")]
+EXCHANGE = [("UPDATE", "sign_in"), ("DELETE FROM", "sign_in"), ("INSERT INTO", "sign_in"), ("UPDATE", "sign_in")]
 LOOK = [("INSERT INTO", "trail")]
 
 
