@@ -13,7 +13,7 @@ from itertools import groupby
 from typing import Any, NamedTuple, cast
 from uuid import UUID
 
-from sqlalchemy import Table, bindparam, func, insert, or_, select, update
+from sqlalchemy import Table, bindparam, func, insert, select, update
 
 from portal.domain import members
 from portal.domain.member_csv import CHOICE_COLUMNS, Entry
@@ -36,7 +36,7 @@ MEMBER, SUBJECT, ACCOUNT = (cast(Table, model.__table__) for model in (Member, S
 CHOICE, TRAIL = (cast(Table, model.__table__) for model in (ChoiceRow, Trail))
 
 # Whose new address is proposed, never taken. A role at the desk counts before its first password: no file moves it.
-_SIGNS_IN = or_(ACCOUNT.c.password_hash.is_not(None), ACCOUNT.c.staff.is_(True))
+_SIGNS_IN = ACCOUNT.c.password_hash.is_not(None)
 
 
 class Refused(NamedTuple):
@@ -95,6 +95,7 @@ class Person:
 
     stored: dict[str, Any]
     signed_in: bool = False
+    staff: bool = False
     account_id: UUID | None = None
     pending: set[str] = field(default_factory=set)  # fields changed here, not yet carried over
     answers: dict[str, str] = field(default_factory=dict)  # what stands, where it was given
@@ -134,7 +135,7 @@ def look_up(batch: list[Entry], run: Run) -> Chunk:
     numbers = [entry.key.number for entry in batch if entry.key.number]
     addresses = [entry.key.address for entry in batch]
     query = (
-        select(MEMBER, ACCOUNT.c.id.label("account_id"), _SIGNS_IN.label("signed_in"))
+        select(MEMBER, ACCOUNT.c.id.label("account_id"), _SIGNS_IN.label("signed_in"), ACCOUNT.c.staff)
         .outerjoin(ACCOUNT, ACCOUNT.c.member_id == MEMBER.c.id)
         .order_by(MEMBER.c.id)
     )
@@ -148,7 +149,8 @@ def look_up(batch: list[Entry], run: Run) -> Chunk:
         for row in db.session.execute(query.where(condition)).mappings():
             stored = dict(row)
             account_id, signed_in = stored.pop("account_id"), bool(stored.pop("signed_in"))
-            found.setdefault(stored["id"], Person(stored, signed_in, account_id))
+            staff = bool(stored.pop("staff"))
+            found.setdefault(stored["id"], Person(stored, signed_in, staff, account_id))
     for person in found.values():
         if person.stored["member_number"]:
             chunk.by_number[person.stored["member_number"]] = person

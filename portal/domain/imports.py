@@ -37,6 +37,7 @@ from portal.tokens import number_to_hash, suppression_hash
 CHUNK = 2000
 CHANGED_HERE = "changed here and not yet carried over"
 LOOSENS = "would loosen a choice"
+OF_THE_DESK = "of somebody who works at the desk: no file moves that role to another mailbox"
 PROPOSED = "a new address for somebody who signs in: proposed to them"
 
 
@@ -228,6 +229,9 @@ def _address_change(entry: Entry, person: Person, chunk: Chunk, run: Run, held: 
         return {}
     if "email" in person.pending:
         held.append(f"email: {CHANGED_HERE}")
+        return {}
+    if person.staff:
+        held.append(f"email: {OF_THE_DESK}")
         return {}
     if person.signed_in:
         held.append(f"email: {PROPOSED}")
