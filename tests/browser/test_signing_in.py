@@ -131,7 +131,7 @@ def test_link_scanner(live: Live, open_browser: OpenBrowser) -> None:
     reads(visitor, "Your new email address is confirmed.")
     visitor.goto(cancellation)
     press(visitor, "Confirm")
-    reads(visitor, "The change is cancelled.")
+    reads(visitor, "Your old address is back.")
     visitor.goto(unsubscribe)
     press(visitor, "Unsubscribe")
     sees(visitor, "You are unsubscribed")
