@@ -41,8 +41,8 @@ run: .venv/ready  ## start the portal with demonstration data on http://127.0.0.
 	@exec $(FLASK) serve
 
 # What asks of words, headers and addresses alone: the first run has seen it, another database changes nothing in it.
-WORDS := $(addprefix tests/rules/test_,templates.py headers.py csrf.py urls.py cookies.py) \
-	$(addprefix tests/mail/test_,messages.py headers.py) tests/cli/test_serve.py
+WORDS := $(addprefix tests/rules/test_,access.py templates.py headers.py csrf.py urls.py cookies.py) \
+	$(addprefix tests/mail/test_,messages.py headers.py transport.py) tests/cli/test_serve.py
 
 test: .venv/installed  ## run the whole suite, on SQLite and on PostgreSQL
 	$(BIN)/python -m pytest -n auto --dist loadfile
