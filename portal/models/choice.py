@@ -11,6 +11,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Mapped, mapped_column
 from portal.extensions import Base
 from portal.models.columns import UtcDateTime
 from portal.models.member import PROOF
+from portal.purposes import SAME
 from portal.vocabulary import Kind, Owner, internal, owned, personal
 
 
@@ -23,7 +24,8 @@ class ChoiceRow(Base):
     __tablename__ = "choice"
     __table_args__ = (
         Index("ix_choice_standing", "subject_id", "code", "event_id", "id"),
-        {"info": owned(Owner.SUBJECT, "subject_id"), "sqlite_autoincrement": True},
+        Index("ix_choice_at", "at", "id"),
+        {"info": owned(Owner.SUBJECT, "subject_id", at="at"), "sqlite_autoincrement": True},
     )
 
     id: Mapped[int] = mapped_column(primary_key=True, info=internal("order of the rows"))
@@ -50,7 +52,7 @@ class ChoiceRow(Base):
 
 
 class JournalMark(Base):
-    """Up to which byte of a machine's opt-out journal every line is known to stand in this database."""
+    """Up to which byte of a machine's journal, of opt-outs or of erasures, every line is known to this database."""
 
     __tablename__ = "journal_mark"
     __table_args__ = {"info": owned(Owner.NOBODY, reason="a file's name and a position in it")}
@@ -69,3 +71,17 @@ def standing(subject_id: InstrumentedAttribute[UUID], code: str, default: str) -
         .scalar_subquery()
     )
     return func.coalesce(answer, default)
+
+
+def standing_at(
+    subject_id: InstrumentedAttribute[UUID], event_id: int | InstrumentedAttribute[int | None], code: str, default: str
+) -> ColumnElement[str]:
+    """SQL: the answer that stands for a subject at one event: its own, or where that is none or SAME, the usual one."""
+    own = (
+        select(ChoiceRow.value)
+        .where(ChoiceRow.subject_id == subject_id, ChoiceRow.code == code, ChoiceRow.event_id == event_id)
+        .order_by(ChoiceRow.id.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    return func.coalesce(func.nullif(own, SAME), standing(subject_id, code, default))

@@ -29,6 +29,9 @@ class Event(Base):
     ends_on: Mapped[date] = mapped_column(info=internal("date of an event"))
     place: Mapped[str] = mapped_column(String(SHORT), default="", info=internal("place of an event"))
     exhibition: Mapped[bool] = mapped_column(default=False, info=internal("whether there is an exhibition"))
+    anonymous: Mapped[int] = mapped_column(
+        default=0, server_default="0", info=internal("how many people came whose record was made anonymous")
+    )
 
     registrations: Mapped[list[Registration]] = relationship(back_populates="event", passive_deletes=True)
 

@@ -1,4 +1,4 @@
-"""Room of what we hold: the counters of the limits, shared by all processes (`domain/limits` counts)."""
+"""Room of what we hold: counters shared by all processes, of limits and of what operators measure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,12 @@ class LimitCounter(Base):
     __tablename__ = "limit_counter"
     __table_args__ = (
         Index("ix_limit_counter_ends_at", "ends_at"),
-        {"info": owned(Owner.NOBODY, reason="keyed hashes that live for minutes and lead to nobody")},
+        {
+            "info": owned(
+                Owner.NOBODY,
+                reason="keyed hashes, gone after a day at the latest, and marks of the worker; nobody is found by them",
+            )
+        },
     )
 
     name: Mapped[str] = mapped_column(String(300), primary_key=True, info=internal("keyed hash of what is counted"))

@@ -7,7 +7,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, String, Text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from portal import clock
@@ -30,7 +30,15 @@ class Subject(Base):
     """A person as rows name them: a random number that says nothing once the member's record is gone."""
 
     __tablename__ = "subject"
-    __table_args__ = {"info": owned(Owner.SUBJECT, "id")}
+    __table_args__ = (
+        Index(
+            "ix_subject_erased_at",
+            "erased_at",
+            sqlite_where=text("erased_at IS NOT NULL"),
+            postgresql_where=text("erased_at IS NOT NULL"),
+        ),
+        {"info": owned(Owner.SUBJECT, "id")},
+    )
 
     id: Mapped[UUID] = mapped_column(
         primary_key=True,
@@ -111,6 +119,7 @@ class Member(Base):
             "membership",
             "contact",
             "events",
+            "careers",
             edit=Edit.MEMBER,
             required=True,
             why="To address you, and for your badge at events.",
@@ -126,6 +135,7 @@ class Member(Base):
             "membership",
             "contact",
             "events",
+            "careers",
             "sanctions",
             edit=Edit.MEMBER,
             required=True,
@@ -153,6 +163,8 @@ class Member(Base):
             "membership",
             "contact",
             "broadcasts",
+            "events",
+            "careers",
             edit=Edit.PAGE,
             required=True,
             why="You sign in with it, and we write to it.",
@@ -187,6 +199,7 @@ class Member(Base):
             "Country",
             Kind.CONTACT,
             "contact",
+            "events",
             "sanctions",
             edit=Edit.MEMBER,
             required=True,

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID, uuid4
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, text
+from sqlalchemy.engine.default import DefaultExecutionContext
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from portal.extensions import Base
 from portal.models.columns import UtcDateTime
 from portal.models.member import Member
+from portal.tokens import canonical_address
 from portal.vocabulary import Kind, Owner, internal, owned, personal
 
 
@@ -22,7 +25,7 @@ class Account(Base):
     __table_args__ = (
         CheckConstraint("(member_id IS NULL) = (email IS NOT NULL)", name="address"),
         CheckConstraint("(email IS NULL) = (email_key IS NULL)", name="email_key"),
-        {"info": owned(Owner.SUBJECT, "member_id")},
+        {"info": owned(Owner.SUBJECT, "member_id", at="password_at")},
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4, info=internal("key"))
@@ -42,6 +45,15 @@ class Account(Base):
     )
     password_at: Mapped[datetime | None] = mapped_column(
         UtcDateTime, info=personal("Password set", Kind.SIGN_IN, "security")
+    )
+    second_secret: Mapped[str | None] = mapped_column(
+        String(300), info=personal("Second factor, encrypted", Kind.SIGN_IN, "security", secret=True)
+    )
+    second_since: Mapped[datetime | None] = mapped_column(
+        UtcDateTime, info=personal("Second factor set up", Kind.SIGN_IN, "security")
+    )
+    second_step: Mapped[int] = mapped_column(
+        BigInteger, default=0, info=personal("Time step of the last code", Kind.SIGN_IN, "security")
     )
     staff: Mapped[bool] = mapped_column(default=False, info=personal("Works at the desk", Kind.SIGN_IN, "security"))
 
@@ -76,7 +88,8 @@ class SignIn(Base):
         CheckConstraint("kind IN ('session', 'kept')", name="kind"),
         Index("ix_sign_in_account_id", "account_id"),
         Index("ix_sign_in_kept_by_id", "kept_by_id"),
-        {"info": owned(Owner.THROUGH, "account_id")},
+        Index("ix_sign_in_ends_at", "ends_at", "id"),
+        {"info": owned(Owner.THROUGH, "account_id", at="created_at")},
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4, info=internal("key"))
@@ -98,6 +111,9 @@ class SignIn(Base):
     password_at: Mapped[datetime | None] = mapped_column(
         UtcDateTime, info=personal("Password last given", Kind.SIGN_IN, "security")
     )
+    second_at: Mapped[datetime | None] = mapped_column(
+        UtcDateTime, info=personal("Second factor given", Kind.SIGN_IN, "security")
+    )
     ends_at: Mapped[datetime] = mapped_column(UtcDateTime, info=personal("Ends", Kind.SIGN_IN, "security"))
 
     account: Mapped[Account] = relationship(back_populates="sign_ins", lazy="joined", innerjoin=True)
@@ -112,13 +128,33 @@ class SignIn(Base):
         return self.token
 
 
+class RecoveryCode(Base):
+    """One of the codes that stand in for a lost second factor, once each; stored as a hash."""
+
+    __tablename__ = "recovery_code"
+    __table_args__ = (
+        Index("ix_recovery_code_account_id", "account_id"),
+        {"info": owned(Owner.THROUGH, "account_id"), "sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True, info=internal("order of the rows"))
+    account_id: Mapped[UUID] = mapped_column(
+        ForeignKey("account.id", ondelete="CASCADE"), info=personal("Account", Kind.SIGN_IN, "security")
+    )
+    code_hash: Mapped[str] = mapped_column(
+        String(64), unique=True, info=personal("Recovery code, as a hash", Kind.SIGN_IN, "security", secret=True)
+    )
+    used_at: Mapped[datetime | None] = mapped_column(UtcDateTime, info=personal("Used", Kind.SIGN_IN, "security"))
+
+
 class FailedSignIn(Base):
     """A sign-in that was refused. Known and unknown addresses leave the same row: a keyed hash."""
 
     __tablename__ = "failed_sign_in"
     __table_args__ = (
         Index("ix_failed_sign_in_address_hash", "address_hash", "at"),
-        {"info": owned(Owner.ADDRESS, "address_hash"), "sqlite_autoincrement": True},
+        Index("ix_failed_sign_in_at", "at", "id"),
+        {"info": owned(Owner.ADDRESS, "address_hash", at="at"), "sqlite_autoincrement": True},
     )
 
     id: Mapped[int] = mapped_column(primary_key=True, info=internal("order of the rows"))
@@ -130,10 +166,14 @@ class FailedSignIn(Base):
 
 
 class LinkRequest(Base):
-    """Somebody typed an address into a page that mails a link. The worker looks it up, not the page."""
+    """Somebody typed an address (stored in its compared form) into a page that mails a link; the worker looks it up."""
 
     __tablename__ = "link_request"
-    __table_args__ = {"info": owned(Owner.ADDRESS, "address"), "sqlite_autoincrement": True}
+    __table_args__ = (
+        Index("ix_link_request_at", "at", "id"),
+        Index("ix_link_request_address", "address"),
+        {"info": owned(Owner.ADDRESS, "address", at="at"), "sqlite_autoincrement": True},
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True, info=internal("order of the rows"))
     address: Mapped[str] = mapped_column(
@@ -150,7 +190,8 @@ class PasswordLink(Base):
     __table_args__ = (
         CheckConstraint("purpose IN ('activation', 'reset')", name="purpose"),
         Index("ix_password_link_account_id", "account_id"),
-        {"info": owned(Owner.THROUGH, "account_id"), "sqlite_autoincrement": True},
+        Index("ix_password_link_ends_at", "ends_at", "id"),
+        {"info": owned(Owner.THROUGH, "account_id", at="created_at"), "sqlite_autoincrement": True},
     )
 
     id: Mapped[int] = mapped_column(primary_key=True, info=internal("order of the rows"))
@@ -168,6 +209,16 @@ class PasswordLink(Base):
     account: Mapped[Account] = relationship(lazy="joined", innerjoin=True)
 
 
+def _compared(written: str) -> Callable[[DefaultExecutionContext], str]:
+    """A column's default: what stands in the other column, in the form in which addresses are compared."""
+
+    def compared(context: DefaultExecutionContext) -> str:
+        values: Mapping[str, str] = context.get_current_parameters()  # type: ignore[no-untyped-call]
+        return canonical_address(values[written])
+
+    return compared
+
+
 class EmailChange(Base):
     """A new sign-in address that waits for a word from its mailbox (rights §7.6). One may wait at a time."""
 
@@ -182,7 +233,10 @@ class EmailChange(Base):
             postgresql_where=text("confirmed_at IS NULL AND cancelled_at IS NULL"),
         ),
         Index("ix_email_change_member_id", "member_id"),
-        {"info": owned(Owner.SUBJECT, "member_id"), "sqlite_autoincrement": True},
+        Index("ix_email_change_cancel_until", "cancel_until", "id"),
+        Index("ix_email_change_old_key", "old_key"),
+        Index("ix_email_change_new_key", "new_key"),
+        {"info": owned(Owner.SUBJECT, "member_id", at="created_at"), "sqlite_autoincrement": True},
     )
 
     id: Mapped[int] = mapped_column(primary_key=True, info=internal("order of the rows"))
@@ -192,6 +246,16 @@ class EmailChange(Base):
     )
     old_email: Mapped[str] = mapped_column(String(254), info=personal("Old address", Kind.CONTACT, "security"))
     new_email: Mapped[str] = mapped_column(String(254), info=personal("New address", Kind.CONTACT, "security"))
+    old_key: Mapped[str] = mapped_column(
+        String(254),
+        default=_compared("old_email"),
+        info=personal("Old address, in the form we compare", Kind.CONTACT, "security"),
+    )
+    new_key: Mapped[str] = mapped_column(
+        String(254),
+        default=_compared("new_email"),
+        info=personal("New address, in the form we compare", Kind.CONTACT, "security"),
+    )
     door: Mapped[str] = mapped_column(String(20), info=personal("How it came", Kind.CONTACT, "security"))
     confirm_hash: Mapped[str] = mapped_column(
         String(64),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
+from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ColumnElement, String, and_, exists
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import CheckConstraint, ColumnElement, ForeignKey, Index, String, and_, exists
+from sqlalchemy.orm import InstrumentedAttribute, Mapped, mapped_column
 
 from portal.extensions import Base
 from portal.models.choice import standing
@@ -15,7 +16,8 @@ from portal.purposes import CHOICES, SUPPRESS, topic_choice
 from portal.vocabulary import Keep, Kind, Owner, internal, owned, personal
 
 SILENCE = Keep("so that nobody mails you again, under a keyed hash that shows no address", 100 * 365)
-REASONS = ("erased", "bounced", "asked")
+SAFETY = Keep("so that a suspension for fraud or safety is not escaped by an erasure", 3 * 365)
+REASONS = ("erased", "bounced", "asked", "suspended")
 
 
 class Suppression(Base):
@@ -24,7 +26,7 @@ class Suppression(Base):
     __tablename__ = "suppression"
     __table_args__ = (
         CheckConstraint(f"reason IN {REASONS}", name="reason"),
-        {"info": owned(Owner.ADDRESS, "keyed_hash"), "sqlite_autoincrement": True},
+        {"info": owned(Owner.ADDRESS, "keyed_hash", at="at"), "sqlite_autoincrement": True},
     )
 
     id: Mapped[int] = mapped_column(primary_key=True, info=internal("order of the rows"))
@@ -35,6 +37,68 @@ class Suppression(Base):
         String(20), info=personal("Why no mail is sent", Kind.CHOICE, "broadcasts", erase=SILENCE)
     )
     at: Mapped[datetime] = mapped_column(UtcDateTime, info=personal("Since", Kind.CHOICE, "broadcasts", erase=SILENCE))
+
+
+class FormerAddress(Base):
+    """An address that a person gave up here, as a keyed hash: an old list that brings it back brings nobody back.
+
+    It stays as long as the record; an erasure moves it to `suppression`.
+    """
+
+    __tablename__ = "former_address"
+    __table_args__ = (
+        Index("ix_former_address_subject_id", "subject_id"),
+        Index("ix_former_address_keyed_hash", "keyed_hash"),
+        {"info": owned(Owner.SUBJECT, "subject_id", at="at"), "sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True, info=internal("order of the rows"))
+    subject_id: Mapped[UUID] = mapped_column(
+        ForeignKey("subject.id", ondelete="RESTRICT"),
+        info=personal("Random number of your record", Kind.CHOICE, "broadcasts"),
+    )
+    keyed_hash: Mapped[str] = mapped_column(
+        String(100),
+        info=personal("Keyed hash of an address that you had before", Kind.CHOICE, "broadcasts", secret=True),
+    )
+    at: Mapped[datetime] = mapped_column(UtcDateTime, info=personal("Given up", Kind.CHOICE, "broadcasts"))
+
+
+class Suspension(Base):
+    """A person who may not use the portal for a while, for safety: blocks activation and a new import (P15).
+
+    Reviewed each year; it outlives an erasure under the random number, and the address as a `Suppression`.
+    """
+
+    __tablename__ = "suspension"
+    __table_args__ = (
+        CheckConstraint("reason IN ('fraud', 'abuse', 'sanctions')", name="reason"),
+        Index("ix_suspension_subject_id", "subject_id"),
+        {"info": owned(Owner.SUBJECT, "subject_id", at="at"), "sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True, info=internal("order of the rows"))
+    subject_id: Mapped[UUID] = mapped_column(
+        ForeignKey("subject.id", ondelete="RESTRICT"),
+        info=personal("Random number of your record", Kind.CHOICE, "security", erase=SAFETY),
+    )
+    reason: Mapped[str] = mapped_column(
+        String(20), info=personal("Suspended because of", Kind.CHOICE, "security", erase=SAFETY)
+    )
+    at: Mapped[datetime] = mapped_column(
+        UtcDateTime, info=personal("Suspended since", Kind.CHOICE, "security", erase=SAFETY)
+    )
+    review_on: Mapped[date] = mapped_column(info=personal("Looked at again on", Kind.CHOICE, "security", erase=SAFETY))
+    ended_at: Mapped[datetime | None] = mapped_column(
+        UtcDateTime, info=personal("Suspension ended", Kind.CHOICE, "security", erase=SAFETY)
+    )
+
+
+def suspended(
+    subject_id: UUID | ColumnElement[UUID] | ColumnElement[UUID | None] | InstrumentedAttribute[UUID],
+) -> ColumnElement[bool]:
+    """SQL: is this person suspended now (P15)? Whoever lets somebody in, or mails a link that does, asks here."""
+    return exists().where(Suspension.subject_id == subject_id, Suspension.ended_at.is_(None))
 
 
 def may_be_mailed(topic: str | None) -> ColumnElement[bool]:
