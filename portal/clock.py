@@ -1,11 +1,14 @@
-"""Leaf: the one place that asks what time it is. Any room may call it."""
+"""Leaf: the one place that asks what time it is, and how a day reads. Any room may call it."""
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 SOCIETY_ZONE = ZoneInfo("America/New_York")
+Day = TypeVar("Day", date, datetime)
 
 
 def now() -> datetime:
@@ -16,3 +19,23 @@ def now() -> datetime:
 def society_date(moment: datetime) -> date:
     """The calendar date at the society's seat: never later than the UTC date, so never too generous."""
     return moment.astimezone(SOCIETY_ZONE).date()
+
+
+def days_after(start: Day, days: int) -> Day:
+    """So many days later; the end of the calendar where that lies beyond it."""
+    try:
+        return start + timedelta(days=days)
+    except OverflowError:
+        return datetime.max.replace(tzinfo=start.tzinfo) if isinstance(start, datetime) else date.max
+
+
+def in_words(day: date | datetime) -> str:
+    """As in "4 December 2026"; of a moment the day in UTC."""
+    if isinstance(day, datetime):
+        day = day.astimezone(UTC).date()
+    return _day_in_words(day)
+
+
+@lru_cache(maxsize=2000)
+def _day_in_words(day: date) -> str:
+    return f"{day.day} {day:%B %Y}"

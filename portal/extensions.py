@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -71,17 +71,20 @@ _glancing: ContextVar[bool] = ContextVar("glancing", default=False)
 
 
 @contextmanager
-def transaction(*, patience: int = 5000) -> Iterator[None]:
+def transaction(*, patience: int = 5000, consistent: bool = False) -> Iterator[None]:
     """A short transaction of its own that commits at its end, or changes nothing.
 
     Commands and the worker write in it. A web request may use it for what must outlive a refusal or happens on
     a GET, before its own transaction begins or after it has ended; beside it, it refuses. `patience`: how many
-    milliseconds it waits for another writer of the same SQLite file.
+    milliseconds it waits for another writer of the same SQLite file. `consistent`: all that it reads is of one moment,
+    on PostgreSQL too; SQLite reads no other way.
     """
     if db.session().in_transaction():
         raise RuntimeError("a transaction of its own cannot stand beside one that is under way")
     token, waiting = _writing.set(True), _patience.set(patience)
     try:
+        if consistent:
+            _read_of_one_moment()
         yield
         db.session.commit()
     except BaseException:
@@ -92,17 +95,32 @@ def transaction(*, patience: int = 5000) -> Iterator[None]:
         _patience.reset(waiting)
 
 
+def plain_transaction(connection: Connection) -> AbstractContextManager[object]:
+    """The same by a plain connection, without a session: for a worker that takes thousands of small steps in a row."""
+    return connection.begin()
+
+
 @contextmanager
-def glance() -> Iterator[None]:
-    """A short reading transaction that ends at once, so that slow work after it (a password hash) locks nothing."""
+def glance(*, consistent: bool = False) -> Iterator[None]:
+    """A short reading transaction that ends at once, so that slow work after it (a password hash) locks nothing.
+
+    `consistent`: all that it reads is of one moment, on PostgreSQL too; SQLite reads no other way.
+    """
     if db.session().in_transaction():
         raise RuntimeError("a glance comes before a transaction, not inside one")
     token = _glancing.set(True)
     try:
+        if consistent:
+            _read_of_one_moment()
         yield
     finally:
         db.session.rollback()
         _glancing.reset(token)
+
+
+def _read_of_one_moment() -> None:
+    if db.engine.dialect.name == "postgresql":
+        db.session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
 
 
 def prepare_engine(engine: Any) -> None:
@@ -124,5 +142,7 @@ def prepare_engine(engine: Any) -> None:
     def begin(connection: Connection) -> None:
         asking = has_request_context() and request.method in SAFE_METHODS
         reading = _glancing.get() or (asking and not _writing.get())
-        connection.exec_driver_sql(f"PRAGMA busy_timeout={_patience.get()}")
+        if connection.info.get("patience") != _patience.get():  # a connection keeps it
+            connection.exec_driver_sql(f"PRAGMA busy_timeout={_patience.get()}")
+            connection.info["patience"] = _patience.get()
         connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")

@@ -6,14 +6,20 @@ column only names purposes. Periods marked "default" are for the society to conf
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from portal.vocabulary import Basis
+from portal.vocabulary import DPV_GDPR, Basis
 
 CONTRACT_TRANSFER = "needed for the contract with you (GDPR Art. 49(1)(b))"
 CONSENT_TRANSFER = "only with your explicit consent (GDPR Art. 49(1)(a))"
 DUTY_TRANSFER = "occasional, and does not outweigh your rights (GDPR Art. 49(1))"
+TRANSFERS: Mapping[str, str] = {
+    CONTRACT_TRANSFER: f"{DPV_GDPR}A49-1-b",
+    CONSENT_TRANSFER: f"{DPV_GDPR}A49-1-a",
+    DUTY_TRANSFER: f"{DPV_GDPR}A49-2",
+}
 
 
 @dataclass(frozen=True)
@@ -25,17 +31,18 @@ class Purpose:
     recipients: tuple[str, ...]
     transfer: str
     retention: str
-    retention_days: int | None  # after the person's membership or the row's end; None: as long as that lasts
+    note: str = ""  # what a person should know beyond the rest
+    dpv: str = field(kw_only=True)  # the nearest purpose of the W3C Data Privacy Vocabulary 2.1
 
 
 PURPOSES: Mapping[str, Purpose] = {
     "membership": Purpose(
         "Running your membership and its benefits",
         Basis.CONTRACT,
-        ("membership-system",),
+        ("membership-system", "library-vendor"),
         CONTRACT_TRANSFER,
         "as long as your membership lasts",
-        None,
+        dpv="MemberPartnerManagement",
     ),
     "contact": Purpose(
         "Writing to you about your membership, orders and events",
@@ -43,7 +50,7 @@ PURPOSES: Mapping[str, Purpose] = {
         ("membership-system", "mail-relay"),
         CONTRACT_TRANSFER,
         "as long as your membership lasts",
-        None,
+        dpv="CommunicationManagement",
     ),
     "content": Purpose(
         "Choosing topics and events that fit our members' work",
@@ -51,7 +58,7 @@ PURPOSES: Mapping[str, Purpose] = {
         (),
         CONSENT_TRANSFER,
         "until you clear it",
-        None,
+        dpv="ServiceOptimisation",
     ),
     "sanctions": Purpose(
         "Keeping to United States sanctions law",
@@ -59,7 +66,7 @@ PURPOSES: Mapping[str, Purpose] = {
         (),
         DUTY_TRANSFER,
         "as long as your membership lasts",
-        None,
+        dpv="LegalCompliance",
     ),
     "age": Purpose(
         "Making sure that no data of children under 13 is held",
@@ -67,7 +74,7 @@ PURPOSES: Mapping[str, Purpose] = {
         (),
         DUTY_TRANSFER,
         "as long as your membership lasts",
-        None,
+        dpv="AgeVerification",
     ),
     "broadcasts": Purpose(
         "Sending news, publications and offers to those who want them",
@@ -75,15 +82,15 @@ PURPOSES: Mapping[str, Purpose] = {
         ("mail-relay",),
         DUTY_TRANSFER,
         "until you say stop; that you said so is kept",
-        None,
+        dpv="DirectMarketing",
     ),
     "events": Purpose(
         "Organising events and their attendee lists",
         Basis.CONTRACT,
-        ("event-partners",),
+        ("event-partners", "event-app"),
         CONTRACT_TRANSFER,
         "seven years after the event (default)",
-        7 * 365,
+        dpv="RequestedServiceProvision",
     ),
     "careers": Purpose(
         "Showing your profile to employers, if you said yes beforehand",
@@ -91,7 +98,49 @@ PURPOSES: Mapping[str, Purpose] = {
         ("career-centre",),
         CONSENT_TRANSFER,
         "until you withdraw your yes",
-        None,
+        dpv="RequestedServiceProvision",
+    ),
+    "orders": Purpose(
+        "Taking orders and payments",
+        Basis.CONTRACT,
+        ("membership-system", "payment-processor", "fulfilment"),
+        CONTRACT_TRANSFER,
+        "as long as tax and audit law asks",
+        "We never hold card or bank data: the payment processor takes them.",
+        dpv="CustomerOrderManagement",
+    ),
+    "certification": Purpose(
+        "Courses, exams and certificates",
+        Basis.CONTRACT,
+        ("exam-training",),
+        CONTRACT_TRANSFER,
+        "as long as the certificate is valid or your membership lasts",
+        "Others who ask us may be told whether you hold a certificate of ours; nothing else.",
+        dpv="RequestedServiceProvision",
+    ),
+    "hotels": Purpose(
+        "Hotel rates for people who come to an event",
+        Basis.CONTRACT,
+        ("hotels",),
+        CONTRACT_TRANSFER,
+        "until the event is over",
+        dpv="RequestedServiceProvision",
+    ),
+    "enquiries": Purpose(
+        "Answering questions, complaints and wishes",
+        Basis.INTEREST,
+        (),
+        DUTY_TRANSFER,
+        "as long as the matter is open, then two years (default)",
+        dpv="CommunicationForCustomerCare",
+    ),
+    "recognition": Purpose(
+        "Naming officers, committee members and helpers in recognition",
+        Basis.INTEREST,
+        ("readers",),
+        DUTY_TRANSFER,
+        "as a record of the society's history, until you object",
+        dpv="PublicRelations",
     ),
     "rights": Purpose(
         "Answering your requests and proving what you chose",
@@ -99,15 +148,15 @@ PURPOSES: Mapping[str, Purpose] = {
         ("mail-relay",),
         DUTY_TRANSFER,
         "requests two years, choices six years (defaults)",
-        6 * 365,
+        dpv="RightsFulfillment",
     ),
     "security": Purpose(
         "Protecting your account",
         Basis.INTEREST,
         (),
         DUTY_TRANSFER,
-        "ninety days after the sign-in ends (default)",
-        90,
+        "sign-ins ninety days after they end (default), your password as long as your record",
+        dpv="EnforceSecurity",
     ),
 }
 
@@ -122,10 +171,301 @@ class Recipient:
 
 RECIPIENTS: Mapping[str, Recipient] = {
     "membership-system": Recipient("the membership system (Member Leap)", "processing contract"),
+    "library-vendor": Recipient("the library (Allen Press)", "processing contract; log-in only"),
+    "career-centre": Recipient("the career centre", "terms of use; only with your yes"),
+    "payment-processor": Recipient("the payment processor", "processing contract; card industry rules"),
     "mail-relay": Recipient("the relay that carries our email", "processing contract; TLS on the way"),
     "event-partners": Recipient("partners of an event, as your choices allow", "terms of the list"),
-    "career-centre": Recipient("the career centre", "terms of use; only with your yes"),
+    "event-app": Recipient("the mobile app of an event", "processing contract"),
+    "hotels": Recipient("the hotels of an event", "terms of the booking"),
+    "exam-training": Recipient("exam and training partners", "processing contract"),
+    "fulfilment": Recipient("who packs and posts orders", "processing contract"),
+    "readers": Recipient("everybody who reads what the society publishes", "published; you can object to it"),
+    "analytics": Recipient("services that count visits to the society's public site", "processing contract"),
 }
+
+
+# Where data is held outside this portal -------------------------------------------------------------------
+
+PORTAL = "this portal's database, in the United States"
+
+
+@dataclass(frozen=True)
+class Holding:
+    """A place outside the portal that may hold something about a person, and what an erasure asks of it (Art. 19).
+
+    `asked`: staff ask it to delete, and tick it; otherwise `ends` says how it goes by itself.
+    """
+
+    name: str
+    what: str
+    reach: str
+    purposes: tuple[str, ...]
+    ends: str
+    recipient: str = ""  # of RECIPIENTS; none: the society itself
+    asked: bool = True
+
+
+BY_US = "Write to us; we ask them for you."
+RECEIVERS = "list-receivers"  # asked where the log of what left the house names somebody (GDPR Art. 19)
+
+HOLDINGS: Mapping[str, Holding] = {
+    "membership-system": Holding(
+        "The membership system (Member Leap)",
+        "Your membership record, dues and orders: the record that this portal follows.",
+        BY_US,
+        ("membership", "contact", "orders"),
+        "deleted there when we ask; invoices as long as tax law asks",
+        "membership-system",
+    ),
+    "library-vendor": Holding(
+        "The library (Allen Press)",
+        "Your log-in to the journal archive, nothing else.",
+        BY_US,
+        ("membership",),
+        "deleted there when we ask",
+        "library-vendor",
+    ),
+    "career-centre": Holding(
+        "The career centre",
+        "What you entered there yourself, and what you allowed us to share.",
+        "Sign in there, or write to us.",
+        ("careers",),
+        "deleted there when you or we ask",
+        "career-centre",
+    ),
+    "payment-processor": Holding(
+        "The payment processor",
+        "Card or bank data of your payments, which never reach us.",
+        BY_US,
+        ("orders",),
+        "kept there as long as the law on payments asks",
+        "payment-processor",
+    ),
+    "fulfilment": Holding(
+        "Who packs and posts orders",
+        "Your name, and the postal address that an order went to.",
+        BY_US,
+        ("orders",),
+        "deleted there when we ask; papers of a delivery as long as tax law asks",
+        "fulfilment",
+    ),
+    "mail-relay": Holding(
+        "The relay that carries our email",
+        "Addresses and subject lines of messages, in its log.",
+        BY_US,
+        ("contact", "broadcasts"),
+        "its log ends after 30 days (default)",
+        "mail-relay",
+        asked=False,
+    ),
+    "event-app": Holding(
+        "The mobile app of an event",
+        "Your name and what you entered there yourself.",
+        "Delete your profile in the app, or write to us.",
+        ("events",),
+        "deleted there when we ask",
+        "event-app",
+    ),
+    "hotels": Holding(
+        "The hotels of an event",
+        "Your booking, if you took our rate.",
+        "Write to the hotel, or to us.",
+        ("hotels",),
+        "as long as the hotel's own law asks",
+        "hotels",
+    ),
+    "exam-training": Holding(
+        "Exam and training partners",
+        "Courses you took, exams you sat, certificates you hold.",
+        BY_US,
+        ("certification",),
+        "deleted there when we ask; the register of certificates stays as long as they are valid",
+        "exam-training",
+    ),
+    "analytics": Holding(
+        "Services that count visits to the society's public site",
+        "Browser, shortened network address and pages, under a number in a cookie. This portal uses none.",
+        "The opt-out pages stand under Cookies.",
+        ("content",),
+        "they keep what they have under their own numbers; we cannot tell whose it is",
+        "analytics",
+        asked=False,
+    ),
+    RECEIVERS: Holding(
+        "Those who received your details on a list",
+        "What your choices allowed: each list stands on this site under Who received your details.",
+        "Write to them, or to us; we tell each of them.",
+        ("events", "careers"),
+        "we tell each of them that you are deleted here; what they hold, they answer for",
+        "event-partners",
+    ),
+    "staff-mailboxes": Holding(
+        "The mailboxes of our staff",
+        "Letters and emails between you and us: questions, complaints, wishes for accommodation at events.",
+        BY_US,
+        ("enquiries",),
+        "deleted by hand when we ask; complaints may stay until they are settled",
+    ),
+    "contributions": Holding(
+        "Papers, posts and committee pages",
+        "What you wrote or did under your name for all to read.",
+        BY_US,
+        ("recognition",),
+        "the contribution stays, your name on it goes",
+    ),
+    "backups": Holding(
+        "Backups of this portal",
+        "Copies of everything that stands on this page.",
+        "They are never searched; after a restore your choices and erasures are applied again before anything else.",
+        ("security",),
+        "overwritten after 35 days",
+        asked=False,
+    ),
+}
+
+BACKUP_DAYS = 35
+
+NEVER_HELD: tuple[str, ...] = (
+    "Card numbers, bank accounts and passwords of payment services",
+    "Government numbers: passport, tax, social security",
+    "Race, religion, politics, health, sexual orientation, genes, fingerprints",
+    "Anything about children under 13",
+    "The exact network address or the pages that you visit here",
+)
+
+
+# How long rows stay ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Period:
+    """How long rows of one table stay, counted from a moment in them; `datamap/retention` carries it out.
+
+    `clears`: the columns that are emptied at the end; none: the row goes. `states`: only rows in these; none: all.
+    """
+
+    what: str
+    table: str
+    after: str  # the column that the days count from; one of another table as `event.ends_on`
+    days: int
+    words: str
+    clears: tuple[str, ...] = ()
+    states: tuple[str, ...] = ()
+
+
+# Every number of days is a default, for the society to confirm.
+PERIODS: Mapping[str, Period] = {
+    "sign-ins": Period("Sign-ins and devices", "sign_in", "ends_at", 90, "90 days after the sign-in ended"),
+    "failed-sign-ins": Period("Sign-ins that were refused", "failed_sign_in", "at", 90, "90 days"),
+    "password-links": Period("Links for a password", "password_link", "ends_at", 90, "90 days after the link ended"),
+    "address-changes": Period(
+        "Changes of your address", "email_change", "cancel_until", 90, "90 days after it can no longer be undone"
+    ),
+    "typed-addresses": Period(
+        "Addresses typed to get a link", "link_request", "at", 1, "until answered, a day at most"
+    ),
+    "message-texts": Period(
+        "Texts of delivered messages",
+        "message",
+        "sent_at",
+        0,
+        "until delivered",
+        ("text", "html", "calendar", "unsubscribe_url"),
+    ),
+    "unsent-addresses": Period(
+        "Addresses of messages that could not be delivered or were stopped",
+        "message",
+        "created_at",
+        90,
+        "90 days after writing",
+        ("to_address",),
+        ("dead", "cancelled"),
+    ),
+    "message-addresses": Period(
+        "Addresses in the log of messages", "message", "sent_at", 90, "90 days after sending", ("to_address",)
+    ),
+    "bounces": Period("Mail that came back", "bounce", "at", 90, "90 days"),
+    "farewells": Period("The last message after an erasure", "message", "created_at", 7, "seven days at most"),
+    "messages": Period("The log of messages", "message", "created_at", 2 * 365, "two years"),
+    "registrations": Period(
+        "Registrations for events", "registration", "event.ends_on", 7 * 365, "seven years after the event"
+    ),
+    "choices": Period(
+        "Answers that a newer one has replaced",
+        "choice",
+        "at",
+        6 * 365,
+        "as long as it stands, and six years in any case",
+    ),
+    "requests": Period(
+        "Requests that are closed", "data_subject_request", "closed_at", 2 * 365, "two years after the answer"
+    ),
+    "unconfirmed-asks": Period(
+        "Requests that were typed and not confirmed", "ask", "ends_at", 1, "a day after the link to confirm it ended"
+    ),
+    "suspensions": Period(
+        "Suspensions that have ended", "suspension", "ended_at", 3 * 365, "three years after it ended"
+    ),
+    "trail": Period(
+        "What changed, and who looked",
+        "trail",
+        "at",
+        6 * 365,
+        "six years; what says where a value came from, as long as your record",
+    ),
+    "detached-trail": Period("The same without a name, after an erasure", "trail", "at", 365, "a year"),
+    "disclosures": Period("Who received your details", "disclosure", "at", 6 * 365, "six years"),
+    "list-steps": Period("What staff did with lists", "list_step", "at", 6 * 365, "six years"),
+    "conflicts": Period(
+        "What the membership records said otherwise",
+        "import_conflict",
+        "seen_at",
+        90,
+        "until it is settled, 90 days at most after they last said so",
+    ),
+    "requests-of-the-erased": Period(
+        "Requests of people whose record was erased",
+        "data_subject_request",
+        "subject.erased_at",
+        2 * 365,
+        "two years after the erasure",
+    ),
+    "proofs-of-the-erased": Period(
+        "Answers of people whose record was erased",
+        "choice",
+        "subject.erased_at",
+        6 * 365,
+        "six years after the erasure",
+    ),
+    "disclosures-of-the-erased": Period(
+        "Who received details of people whose record was erased",
+        "disclosure",
+        "subject.erased_at",
+        2 * 365,
+        "two years after the erasure",
+    ),
+    "recognitions-of-the-erased": Period(
+        "Published recognitions of people whose record was erased",
+        "recognition",
+        "left_at",
+        10 * 365,
+        "ten years after the erasure",
+    ),
+    "numbers-of-the-erased": Period(
+        "The random number of an erased record", "subject", "erased_at", 6 * 365, "when nothing refers to it any more"
+    ),
+}
+
+# The European Economic Area: where P28 opens a review when a membership ends or a consent is withdrawn.
+EEA = frozenset(
+    {"AT", "BE", "BG", "CY", "CZ", "DE", "DK", "EE", "ES", "FI", "FR", "GR", "HR", "HU", "IE", "IS", "IT", "LI", "LT"}
+    | {"LU", "LV", "MT", "NL", "NO", "PL", "PT", "RO", "SE", "SI", "SK"}
+)
+# Words of `membership_status` that say that a membership has ended, compared in lower case.
+ENDED = frozenset({"cancelled", "canceled", "ended", "expired", "inactive", "lapsed", "resigned", "terminated"})
+# The consent that a choice gives, and its purpose, which stands on consent: withdrawing it opens a review in the EEA.
+CONSENTS: Mapping[str, str] = {"employer_sharing": "careers"}
 
 
 # What a person can choose ---------------------------------------------------------------------------------
@@ -280,5 +620,64 @@ CHOICES: Mapping[str, Choice] = {
             "We may also call you with news and offers.",
         ),
         *(_topic(topic) for topic in TOPICS.values()),
+    )
+}
+
+
+NOTICE_CODE = re.compile(r"notice_([1-9][0-9]{0,8})")
+
+
+def notice_choice(version: int) -> Choice:
+    """Whether a version of the privacy notice that takes a right away is agreed to (P31): a question for each."""
+    return Choice(
+        f"notice_{version}",
+        f"Version {version} of the privacy notice",
+        f"Version {version} of the privacy notice makes a right of yours smaller. Do you agree to it?",
+        (
+            Option("no", "No", "The version before goes on applying to you. Nothing changes for you."),
+            Option("yes", "Yes", f"Version {version} applies to you, as do later ones that take no right away."),
+        ),
+        "no",
+    )
+
+
+def question(code: str) -> Choice | None:
+    """The question that an answer of this code belongs to: of the catalogue, or of a version of the notice."""
+    notice = NOTICE_CODE.fullmatch(code)
+    return notice_choice(int(notice[1])) if notice else CHOICES.get(code)
+
+
+# Who sees a person ----------------------------------------------------------------------------------------
+
+SAME = "default"  # the answer for one event that says: as my answer for all events stands
+
+
+@dataclass(frozen=True)
+class Audience:
+    """Who receives a list, which answers let a person onto it, and the columns of `member` that it may carry."""
+
+    code: str
+    name: str
+    choice: str
+    answers: frozenset[str]
+    fields: tuple[str, ...]
+    purpose: str = "events"
+    of_event: bool = True
+
+
+_PUBLIC = ("first_name", "last_name", "organization", "country")
+_ATTENDEES = (*_PUBLIC, "job_title")
+_SPONSORS = (*_ATTENDEES, "email", "business_type")
+_EMPLOYERS = ("first_name", "last_name", "email", "job_title", "education", "work_experience", "interests")
+_YES = frozenset({"yes"})
+
+AUDIENCES: Mapping[str, Audience] = {
+    audience.code: audience
+    for audience in (
+        Audience("public", "Public roster", "attendee_list", frozenset({"public"}), _PUBLIC),
+        Audience("attendees", "Other attendees", "attendee_list", frozenset({"attendees", "public"}), _ATTENDEES),
+        Audience("sponsors", "Sponsors", "sponsor_sharing", _YES, _SPONSORS),
+        Audience("exhibitors", "Exhibitors", "sponsor_sharing", _YES, _SPONSORS),
+        Audience("employers", "Employers", "employer_sharing", _YES, _EMPLOYERS, "careers", of_event=False),
     )
 }

@@ -17,12 +17,17 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import idna
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from flask import current_app
 from itsdangerous import BadSignature, Signer
 
 REFERENCE_LETTERS = "23456789ABCDEFGHJKMNPQRSTVWXYZ"  # none that look alike
 EVERYTHING = "all"
 LONGEST_ADDRESS = 254
+KEEP_LINK = "keep"  # takes an erasure back, without signing in
+CONFIRM_LINK = "confirm"  # says that it was they whose letter or call staff wrote down
+WORKS_LINK = "works"  # shows that mail to an address arrives again
+STATUS_LINK = "status"  # shows where a request stands, without signing in
 
 
 def new_secret() -> str:
@@ -43,13 +48,35 @@ def new_reference() -> str:
 
 def purpose_key(purpose: str) -> bytes:
     """A key of its own for one purpose, derived from SECRET_KEY."""
-    secret: str = current_app.config["SECRET_KEY"]
+    return _purpose_key(current_app.config["SECRET_KEY"], purpose)
+
+
+def _purpose_key(secret: str, purpose: str) -> bytes:
     return hmac.digest(secret.encode(), f"portal/{purpose}".encode(), "sha256")
 
 
 def keyed_digest(text: str, *, purpose: str) -> str:
     """A short-lived stand-in for something personal, as in the name of a limit."""
     return hmac.new(purpose_key(purpose), text.encode("utf-8", "surrogatepass"), "sha256").hexdigest()[:32]
+
+
+def seal(text: str, *, purpose: str) -> str:
+    """A text that only we can read, encrypted with the newest key of its purpose (Fernet)."""
+    return _sealer(purpose).encrypt(text.encode()).decode()
+
+
+def unseal(sealed: str, *, purpose: str) -> str:
+    """What was sealed, under the newest key or an older one. Raises ValueError for anything else."""
+    try:
+        return _sealer(purpose).decrypt(sealed.encode()).decode()
+    except InvalidToken as error:
+        raise ValueError("not sealed by us") from error
+
+
+def _sealer(purpose: str) -> MultiFernet:
+    config = current_app.config
+    keys = [config["SECRET_KEY"], *config["SECRET_KEY_FALLBACKS"]]
+    return MultiFernet([Fernet(base64.urlsafe_b64encode(_purpose_key(key, purpose))) for key in keys])
 
 
 # Addresses ------------------------------------------------------------------------------------------------
@@ -142,6 +169,42 @@ def _unsubscribe_signer(ident: str) -> Signer:
     return Signer(
         keys.get(ident) or secrets.token_bytes(32),
         salt=f"portal/unsubscribe/{current_app.config['PORTAL_HOST']}",
+        key_derivation="hmac",
+        digest_method=hashlib.sha256,
+    )
+
+
+# Links to one request -------------------------------------------------------------------------------------
+
+
+def sign_reference(reference: str, *, purpose: str) -> str:
+    """The token of a link about one request: KEEP_LINK, CONFIRM_LINK or STATUS_LINK. It holds the reference alone.
+
+    Also of WORKS_LINK: about one silenced address, by the number of its row.
+    """
+    return _reference_signer(purpose).sign(reference).decode()
+
+
+def read_reference(token: str, *, purpose: str) -> str | None:
+    """The reference in a token that we made for this purpose; None for any other text.
+
+    A token does not end by itself: what it may do depends on where the request stands.
+    """
+    if not token.isascii():
+        return None
+    try:
+        return _reference_signer(purpose).unsign(token).decode()
+    except BadSignature:
+        return None
+
+
+def _reference_signer(purpose: str) -> Signer:
+    """Older secrets are still accepted; the host is part of the salt, as with unsubscribe links."""
+    newest: str = current_app.config["SECRET_KEY"]
+    older: list[str] = current_app.config.get("SECRET_KEY_FALLBACKS") or []
+    return Signer(
+        [_purpose_key(secret, f"link/{purpose}") for secret in (*reversed(older), newest)],
+        salt=f"portal/{purpose}/{current_app.config['PORTAL_HOST']}",
         key_derivation="hmac",
         digest_method=hashlib.sha256,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -10,12 +10,12 @@ from uuid import UUID
 from sqlalchemy import func, select
 
 from portal import journal
-from portal.domain import notices, subjects
+from portal.domain import notices, reviews, subjects, trail
 from portal.domain.errors import NothingToUndo, StaleRecord, UnknownChoice
 from portal.extensions import db
 from portal.journal import OptOut
 from portal.models import ChoiceRow, Subject
-from portal.purposes import CHOICES, Choice, Option
+from portal.purposes import CHOICES, CONSENTS, SAME, Choice, Option, question
 from portal.vocabulary import Door
 
 UNDO_FOR = timedelta(minutes=30)
@@ -46,6 +46,20 @@ class Change:
     after: Option
 
 
+def question_words(code: str) -> str:
+    """What a question is called; its code where the catalogue no longer knows it."""
+    known = question(code)
+    return known.label if known else code.replace("_", " ").capitalize()
+
+
+def answer_words(code: str, value: str) -> str:
+    """An answer as its page words it, also the one for a single event that says: as for all."""
+    known = question(code)
+    if value == SAME:
+        return "Same as your default"
+    return next((each.label for each in known.options if each.value == value), value) if known else value
+
+
 def standing(subject_id: UUID) -> dict[str, Standing]:
     """Every question of the catalogue with the answer that stands, in the catalogue's order. One query."""
     newest = (
@@ -57,23 +71,32 @@ def standing(subject_id: UUID) -> dict[str, Standing]:
     return {code: _standing(choice, rows.get(code)) for code, choice in CHOICES.items()}
 
 
+def _stands(subject_id: UUID, choice: Choice) -> Standing:
+    """The answer that stands for one question, also for one about the privacy notice."""
+    query = select(ChoiceRow).where(
+        ChoiceRow.subject_id == subject_id, ChoiceRow.code == choice.code, ChoiceRow.event_id.is_(None)
+    )
+    return _standing(choice, db.session.scalars(query.order_by(ChoiceRow.id.desc()).limit(1)).first())
+
+
 def _standing(choice: Choice, row: ChoiceRow | None) -> Standing:
     if row is None:
         return Standing(choice, choice.default)
     return Standing(choice, row.value, row.at, Door(row.door), row.id)
 
 
-def change(subject: Subject, code: str, *, to: str, via: Door, now: datetime) -> Change | None:
+def change(subject: Subject, code: str, *, to: str, always: bool = False, via: Door, now: datetime) -> Change | None:
     """Answer one question. None when that answer stands already: the same click twice leaves one row.
 
-    Raises UnknownChoice.
+    `always`: the first answer gets a row also where it says what stood without one. Raises UnknownChoice.
     """
     choice, option = _known(code, to)
     subjects.take_turn(subject.id)
-    before = standing(subject.id)[code]
-    if before.value == to:
+    before = _stands(subject.id, choice)
+    if before.value == to and not (always and before.at is None):
         return None
-    _answer(subject, before, option, via=via, now=now)
+    version = notices.version_for(subject.id, now)
+    _answer(subject, before, option, version=version, via=via, now=now)
     db.session.flush()
     return Change(choice, before.option, option)
 
@@ -89,9 +112,10 @@ def change_many(subject: Subject, answers: Mapping[str, str], *, seen: int, via:
         raise StaleRecord(STALE)
     stand = standing(subject.id)
     given = [(*_known(code, value), stand[code]) for code, value in answers.items()]
-    for _, option, before in given:
-        if before.value != option.value or before.at is None:
-            _answer(subject, before, option, via=via, now=now)
+    new = [(before, option) for _, option, before in given if before.value != option.value or before.at is None]
+    version = notices.version_for(subject.id, now) if new else None
+    for before, option in new:
+        _answer(subject, before, option, version=version, via=via, now=now)
     db.session.flush()
     return [Change(choice, before.option, option) for choice, option, before in given if before.option != option]
 
@@ -112,19 +136,26 @@ def changes_since(subject_id: UUID, row: int, *, now: datetime) -> list[Change]:
     query = select(ChoiceRow).where(
         ChoiceRow.subject_id == subject_id, ChoiceRow.event_id.is_(None), ChoiceRow.code.in_(CHOICES)
     )
-    before = {code: choice.default for code, choice in CHOICES.items()}
+    found = made_since(db.session.scalars(query.order_by(ChoiceRow.id)), row, now=now)
+    made = {code: (before or CHOICES[code].default, after) for code, (before, after) in found.items()}
+    return [
+        Change(choice, choice.option(made[code][0]), choice.option(made[code][1]))
+        for code, choice in CHOICES.items()
+        if code in made and made[code][0] != made[code][1]
+    ]
+
+
+def made_since(rows: Iterable[ChoiceRow], row: int, *, now: datetime) -> dict[str, tuple[str | None, str]]:
+    """Of rows, the oldest first: by question what stood before, and what a page has made of it after a row."""
+    before: dict[str, str] = {}
     after: dict[str, str] = {}
-    for each in db.session.scalars(query.order_by(ChoiceRow.id)):
+    for each in rows:
         if each.id > row and each.door == Door.PAGE and each.at > now - UNDO_FOR:
             after[each.code] = each.value
         else:
             before[each.code] = each.value
             after.pop(each.code, None)
-    return [
-        Change(choice, choice.option(before[code]), choice.option(after[code]))
-        for code, choice in CHOICES.items()
-        if code in after and after[code] != before[code]
-    ]
+    return {code: (before.get(code), value) for code, value in after.items()}
 
 
 def undo_since(subject: Subject, row: int, *, shown: int, via: Door, now: datetime) -> list[Change]:
@@ -146,24 +177,39 @@ def undo_since(subject: Subject, row: int, *, shown: int, via: Door, now: dateti
 def apply(subject: Subject, line: OptOut) -> bool:
     """Add the row of a journal line that this database does not have; False if what stands is as tight already."""
     choice, option = _known(line.code, line.value)
-    if not choice.loosens(option.value, standing(subject.id)[line.code].value):
+    before = _stands(subject.id, choice)
+    if not choice.loosens(option.value, before.value):
         return False
-    _add(subject, choice, option, via=Door(line.door), now=line.at, journal_id=line.id)
+    version = notices.version_for(subject.id, line.at)
+    _add(subject, before, option, version=version, via=Door(line.door), now=line.at, journal_id=line.id)
     db.session.flush()
     return True
 
 
-def _answer(subject: Subject, before: Standing, option: Option, *, via: Door, now: datetime) -> None:
+def _answer(
+    subject: Subject, before: Standing, option: Option, *, version: int | None, via: Door, now: datetime
+) -> None:
     """Add a row; what tightens goes into the journal first, so that no restore can loosen it again (rights §5.6)."""
     choice = before.choice
     journal_id = None
     if option != before.option and not choice.loosens(before.value, option.value):
         reference = subject.unsubscribe_reference
         journal_id = journal.note(reference, choice.code, option.value, door=via, at=now)
-    _add(subject, choice, option, via=via, now=now, journal_id=journal_id)
+    _add(subject, before, option, version=version, via=via, now=now, journal_id=journal_id)
 
 
-def _add(subject: Subject, choice: Choice, option: Option, *, via: Door, now: datetime, journal_id: str | None) -> None:
+def _add(
+    subject: Subject,
+    before: Standing,
+    option: Option,
+    *,
+    version: int | None,
+    via: Door,
+    now: datetime,
+    journal_id: str | None,
+) -> None:
+    """Add the row; a consent that it takes back opens a review of what was held by it alone (P28)."""
+    choice = before.choice
     db.session.add(
         ChoiceRow(
             subject_id=subject.id,
@@ -172,15 +218,24 @@ def _add(subject: Subject, choice: Choice, option: Option, *, via: Door, now: da
             at=now,
             door=via,
             wording=f"{choice.question} {option.label}: {option.meaning}",
-            notice_version=notices.version_in_force(now),
+            notice_version=version,
             journal_id=journal_id,
         )
     )
+    if option != before.option and via not in trail.FROM_OUTSIDE:
+        trail.record(subject.id, trail.ANSWERED, field=choice.code, door=via, now=now)
+    purpose = reviews.withdrawn(choice.code, before=before.value, after=option.value)
+    if purpose is not None:
+        reviews.open_many([subject.id], scope=purpose, via=via, now=now)
+    elif choice.code in CONSENTS and option.value == "yes":
+        reviews.end_many([subject.id], scope=CONSENTS[choice.code], now=now)
 
 
 def _known(code: str, value: str) -> tuple[Choice, Option]:
+    choice = question(code)
     try:
-        choice = CHOICES[code]
-        return choice, choice.option(value)
-    except KeyError as missing:
-        raise UnknownChoice(f"{value!r} is not an answer to {code!r}.") from missing
+        if choice is not None:
+            return choice, choice.option(value)
+    except KeyError:
+        pass
+    raise UnknownChoice(f"{value!r} is not an answer to {code!r}.")

@@ -41,8 +41,9 @@ class Row:
 
 @dataclass(frozen=True)
 class CsvFile:
-    """A file whose header has been read. `rows` may be walked once."""
+    """A file whose header has been read. `rows` may be walked once. `columns`: ours that it has."""
 
+    columns: frozenset[str]
     ignored: tuple[str, ...]
     rows: Iterator[Row]
 
@@ -109,8 +110,8 @@ def open_csv(
     """
     text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="strict", newline="")
     try:
-        ignored, rows = _opened(text, known, needed, column_map or ColumnMap())
-        yield CsvFile(ignored, _told(rows, stream, progress) if progress and stream.seekable() else rows)
+        columns, ignored, rows = _opened(text, known, needed, column_map or ColumnMap())
+        yield CsvFile(columns, ignored, _told(rows, stream, progress) if progress and stream.seekable() else rows)
     finally:
         text.detach()
 
@@ -120,7 +121,7 @@ def _opened(
     known: Collection[str],
     needed: Collection[str],
     column_map: ColumnMap,
-) -> tuple[tuple[str, ...], Iterator[Row]]:
+) -> tuple[frozenset[str], tuple[str, ...], Iterator[Row]]:
     records = _records(text)
     first = next(records, None)
     if first is None:
@@ -133,7 +134,7 @@ def _opened(
     if twice := sorted({name for name in ours if name and ours.count(name) > 1}):
         raise ImportRefused(f"The file has the column {twice[0]} twice.")
     ignored = tuple(cell.strip() or "(no name)" for cell, name in zip(first[1], ours, strict=True) if not name)
-    return ignored, _rows(records, ours, column_map)
+    return frozenset(filter(None, ours)), ignored, _rows(records, ours, column_map)
 
 
 def _told(rows: Iterator[Row], stream: BinaryIO, progress: Callable[[int], None]) -> Iterator[Row]:

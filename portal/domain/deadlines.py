@@ -11,10 +11,14 @@ from portal.clock import society_date
 
 @dataclass(frozen=True)
 class Dates:
-    """All dates of one request. `promise_on` is what the member sees; the others bound what staff may do."""
+    """All dates of one request. `promise_on` is what the member sees; the others bound what staff may do.
+
+    `legal_on` is the one of them that binds now: a pause or an extension moves it, and nothing else.
+    """
 
     received_on: date
     promise_on: date
+    legal_on: date
     legal_1_on: date
     legal_1_rolled_on: date
     legal_3_on: date
@@ -45,6 +49,7 @@ def dates(received_at: datetime) -> Dates:
     return Dates(
         received_on=received_on,
         promise_on=min(legal_1, received_on + timedelta(days=30)),
+        legal_on=legal_1,
         legal_1_on=legal_1,
         legal_1_rolled_on=next_weekday(legal_1),
         legal_3_on=month_add(received_on, 3),

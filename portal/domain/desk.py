@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from portal.domain import signin
 from portal.extensions import db
-from portal.models import Account, Member
+from portal.models import Account, DataSubjectRequest, Member
 from portal.tokens import canonical_address
 
 
@@ -28,12 +28,17 @@ def add(address: str, *, now: datetime) -> Account:
 
 
 def remove(address: str) -> bool:
-    """Take the staff role and end every sign-in of it; False if nobody had it under this address."""
+    """Take the staff role and end every sign-in of it; False if nobody had it under this address.
+
+    What they had taken is nobody's again, so that the others see it.
+    """
     account = signin.find_account(address)
     if account is None or not account.staff:
         return False
     account.staff = False
     signin.end_all(account)
+    theirs = DataSubjectRequest.assigned_to_id == account.id, DataSubjectRequest.closed_at.is_(None)
+    db.session.execute(update(DataSubjectRequest).where(*theirs).values(assigned_to_id=None))
     if account.member_id is None:
         db.session.delete(account)
     db.session.flush()

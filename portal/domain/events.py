@@ -1,10 +1,11 @@
-"""Verbs on events: make one, register somebody, list a member's own (P9)."""
+"""Verbs on events: make one, register somebody, list a member's own, count who was made anonymous (P9)."""
 
 from __future__ import annotations
 
 from datetime import date
+from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from portal.extensions import db
 from portal.models import Event, Member, Registration
@@ -32,3 +33,18 @@ def of(member: Member) -> list[Registration]:
     """The events that a member is registered for, the next or newest first."""
     query = select(Registration).join(Event).where(Registration.member_id == member.id)
     return list(db.session.scalars(query.order_by(Event.starts_on.desc(), Event.id)))
+
+
+def one_of(member: Member, code: str) -> Registration | None:
+    """A member's own registration for the event of this code; None for an event without one."""
+    query = select(Registration).join(Event).where(Registration.member_id == member.id, Event.code == code)
+    return db.session.scalars(query).first()
+
+
+def count_without_name(member_id: UUID) -> None:
+    """Note at each event that one more came whose name will be gone; right before the registrations go."""
+    came_to = select(Registration.event_id).where(Registration.member_id == member_id)
+    db.session.execute(
+        update(Event).where(Event.id.in_(came_to)).values(anonymous=Event.anonymous + 1),
+        execution_options={"synchronize_session": False},
+    )

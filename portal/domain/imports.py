@@ -11,16 +11,30 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from typing import Any, BinaryIO
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from portal.clock import society_date
-from portal.domain import notices
+from portal.domain import conflicts, notices
 from portal.domain.csv_file import ColumnMap, Row, open_csv
-from portal.domain.import_store import DERIVED, ERASED, Chunk, Difference, Person, Refused, Run, look_up, write
+from portal.domain.import_store import (
+    DERIVED,
+    ERASED,
+    Answer,
+    Change,
+    Chunk,
+    Difference,
+    Person,
+    Refused,
+    Run,
+    look_up,
+    names_of,
+    write,
+)
 from portal.domain.member_csv import (
     COLUMNS,
     FIELDS,
     PHONES,
+    TOPICS_OF,
     Entry,
     Key,
     Value,
@@ -30,9 +44,10 @@ from portal.domain.member_csv import (
     same,
     write_cell,
 )
+from portal.domain.trail import ANSWERED
 from portal.extensions import db
 from portal.purposes import CHOICES, SUPPRESS
-from portal.tokens import number_to_hash, suppression_hash
+from portal.tokens import suppression_hash
 
 CHUNK = 2000
 CHANGED_HERE = "changed here and not yet carried over"
@@ -71,7 +86,7 @@ def import_members(
 
     Raises ImportRefused for a file that must change nothing; the caller then rolls back.
     """
-    run = Run(now, society_date(now), dry_run, notices.version_in_force(now))
+    run = Run(now, society_date(now), dry_run, notices.reached(now))
     with open_csv(stream, known=COLUMNS, needed=("email",), column_map=column_map, progress=progress) as file:
         entries = _entries(file.rows, run)
         while batch := list(islice(entries, CHUNK)):
@@ -81,13 +96,18 @@ def import_members(
             if not dry_run:
                 write(chunk, run)
     db.session.expire_all()
+    return report(run, file.ignored)
+
+
+def report(run: Run, ignored: tuple[str, ...]) -> Report:
+    """What a run has done, once its file is read."""
     return Report(
         run.counts["created"],
         run.counts["updated"],
         run.counts["unchanged"],
         run.counts["held_back"],
         tuple(sorted(run.refused)),
-        file.ignored,
+        ignored,
         dict(sorted(run.why_held.items())),
         tuple(run.held),
         tuple(run.differences),
@@ -101,7 +121,7 @@ def _entries(rows: Iterable[Row], run: Run) -> Iterator[Entry]:
             run.refuse(row.line, row.problem)
             continue
         key = read_key(row)
-        if run.repeats(*_names(key)):
+        if run.repeats(*key_names(key)):
             run.refuse(row.line, "a second row with this member_id or address")
             continue
         try:
@@ -110,7 +130,8 @@ def _entries(rows: Iterable[Row], run: Run) -> Iterator[Entry]:
             run.refuse(row.line, str(error))
 
 
-def _names(key: Key) -> list[str]:
+def key_names(key: Key) -> list[str]:
+    """By what two rows are seen to be about one person."""
     return [f"{kind}:{name}" for kind, name in (("id", key.number), ("address", key.address)) if name]
 
 
@@ -119,13 +140,13 @@ def _names(key: Key) -> list[str]:
 
 def _decide(entry: Entry, chunk: Chunk, run: Run) -> None:
     key = entry.key
-    if key.address in chunk.erased or (key.number and number_to_hash(key.number) in chunk.erased):
+    if not chunk.erased.isdisjoint(names_of(key)):
         run.hold(entry.line, [ERASED])
         return
     owner = chunk.by_address.get(key.address)
     person = chunk.by_number.get(key.number) if key.number else owner
     if person is None and owner is None:
-        person = _by_old_address(key, chunk)
+        person = by_old_address(key, chunk)
     if person is None and owner is not None and owner.stored["member_number"] is None:
         person = owner
     if owner is not None and owner is not person:
@@ -140,7 +161,8 @@ def _decide(entry: Entry, chunk: Chunk, run: Run) -> None:
         _update(entry, person, chunk, run)
 
 
-def _by_old_address(key: Key, chunk: Chunk) -> Person | None:
+def by_old_address(key: Key, chunk: Chunk) -> Person | None:
+    """Who changed this address here, and is known by it to files until that change is carried over."""
     person = chunk.by_old_address.get(key.address)
     if person is None or (key.number and person.stored["member_number"] not in (None, key.number)):
         return None
@@ -148,6 +170,16 @@ def _by_old_address(key: Key, chunk: Chunk) -> Person | None:
 
 
 def _create(entry: Entry, chunk: Chunk, run: Run) -> None:
+    new = new_person(entry, chunk, run)
+    answers = dict(entry.answers)
+    if new in chunk.silenced and answers.pop(SUPPRESS, "yes") != "yes":
+        run.hold(entry.line, [f"{SUPPRESS}: {LOOSENS}"])
+    chunk.answers += [Answer(new, code, value) for code, value in answers.items()]
+    run.counts["created"] += 1
+
+
+def new_person(entry: Entry, chunk: Chunk, run: Run) -> UUID:
+    """Somebody whom nobody knows yet; their answers are the caller's."""
     key, new = entry.key, uuid4()
     stored: dict[str, Any] = {name: None if name in _DATES else "" for name in FIELDS} | {"kind": "contact"}
     stored |= entry.values
@@ -155,17 +187,13 @@ def _create(entry: Entry, chunk: Chunk, run: Run) -> None:
         stored[name] = read_phone(stored[name], stored["country"])
     stored |= {"id": new, "version": 1, "member_number": key.number or None} | _address(key)
     chunk.created.append(stored)
-    answers = dict(entry.answers)
     if key.address in chunk.silent:
         chunk.silenced.add(new)
-        if answers.pop(SUPPRESS, "yes") != "yes":
-            run.hold(entry.line, [f"{SUPPRESS}: {LOOSENS}"])
-    chunk.answers += [(new, code, value) for code, value in answers.items()]
     if key.address in chunk.desk:
         chunk.attached.append((chunk.desk[key.address], new))
-    run.counts["created"] += 1
     if run.dry:
         run.differences.append(Difference(entry.line, "", "", ""))
+    return new
 
 
 _DATES = frozenset(("birth_date", "joined_on", "expires_on"))
@@ -182,8 +210,9 @@ def _update(entry: Entry, person: Person, chunk: Chunk, run: Run) -> None:
     if entry.key.number and person.stored["member_number"] is None:
         changes["member_number"] = entry.key.number
     changes |= _address_change(entry, person, chunk, run, held)
-    answers = _answer_changes(entry, person, held)
-    chunk.answers += [(person.id, code, value) for code, value in answers.items()]
+    answers = _answer_changes(entry, person, chunk, held)
+    _note_agreement(entry, person, chunk)
+    chunk.answers += [Answer(person.id, code, value) for code, value in answers.items()]
     if run.dry:
         shown = [(name, person.stored[name], new) for name, new in changes.items() if name not in DERIVED]
         shown += [(code, person.answers.get(code), value) for code, value in answers.items()]
@@ -191,7 +220,7 @@ def _update(entry: Entry, person: Person, chunk: Chunk, run: Run) -> None:
             Difference(entry.line, name, write_cell(name, old), write_cell(name, new)) for name, old, new in shown
         ]
     if changes:
-        chunk.changed.append((person, changes, entry.line, bool(held)))
+        chunk.changed.append(Change(person, changes, entry.line, bool(held), alone=not answers))
     if changes or answers:
         run.counts["updated"] += 1
     elif not held:
@@ -212,6 +241,7 @@ def _field_changes(entry: Entry, person: Person, chunk: Chunk, held: list[str]) 
                 chunk.carried.append((person.id, name))
         elif name in person.pending:
             held.append(f"{name}: {CHANGED_HERE}")
+            chunk.contradicted[person.id, name] = write_cell(name, new)
         else:
             changes[name] = new
     chunk.carried += [
@@ -229,6 +259,7 @@ def _address_change(entry: Entry, person: Person, chunk: Chunk, run: Run, held: 
         return {}
     if "email" in person.pending:
         held.append(f"email: {CHANGED_HERE}")
+        chunk.contradicted[person.id, "email"] = key.email
         return {}
     if person.staff:
         held.append(f"email: {OF_THE_DESK}")
@@ -245,7 +276,7 @@ def _address_change(entry: Entry, person: Person, chunk: Chunk, run: Run, held: 
     return _address(key)
 
 
-def _answer_changes(entry: Entry, person: Person, held: list[str]) -> dict[str, str]:
+def _answer_changes(entry: Entry, person: Person, chunk: Chunk, held: list[str]) -> dict[str, str]:
     """What the row answers anew: a first answer, or a tighter one.
 
     A file that only repeats what an earlier one said is old news against what the person said since; it is held
@@ -257,10 +288,29 @@ def _answer_changes(entry: Entry, person: Person, held: list[str]) -> dict[str, 
         if stands is None:
             changes[code] = value
         elif stands != value:
-            if CHOICES[code].loosens(stands, value):
-                held.append(f"{code}: {LOOSENS}")
-            elif person.last_import.get(code) == value:
-                held.append(f"{code}: {CHANGED_HERE}")
+            loosens = CHOICES[code].loosens(stands, value)
+            if loosens or person.last_import.get(code) == value:
+                held.append(f"{code}: {LOOSENS if loosens else CHANGED_HERE}")
+                chunk.contradicted[person.id, conflicts.key(ANSWERED, code)] = value
             else:
                 changes[code] = value
+    said = {**entry.answers, **_topics_left_on(entry)}
+    agreed = (code for code in sorted(person.answered & said.keys()) if said[code] == person.answers.get(code))
+    chunk.carried_answers += [(person.id, code) for code in agreed]
     return changes
+
+
+def _topics_left_on(entry: Entry) -> dict[str, str]:
+    """A row whose `topics_off` does not name a topic has it on. That turns none on here, and can agree with what is."""
+    if "topics_off" not in entry.empty and not entry.answers.keys() & TOPICS_OF.keys():
+        return {}
+    return {code: "on" for code in TOPICS_OF if code not in entry.answers}
+
+
+def _note_agreement(entry: Entry, person: Person, chunk: Chunk) -> None:
+    """What was written down as a contradiction, and is none any more by what this row says."""
+    answers = {**entry.answers, **_topics_left_on(entry)}
+    said = {"email", *entry.values, *(conflicts.key(ANSWERED, code) for code in answers)}
+    chunk.agreed += [
+        (person.id, name) for name in person.conflicts if name in said and (person.id, name) not in chunk.contradicted
+    ]

@@ -5,6 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+HOLE = "[…]"  # in a reply: here belong words of the desk's own, and without them it does not go out
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A text to begin an answer with. `{held}` is a link; `{controller}` the other organisation; see HOLE."""
+
+    code: str
+    title: str
+    text: str
+
 
 @dataclass(frozen=True)
 class RequestKind:
@@ -15,10 +26,14 @@ class RequestKind:
     question: str  # what the person wants, in a sentence
     what_happens: tuple[str, ...]
     what_we_need: str
+    wants_words: bool = False  # without them it says nothing
     yourself: str = ""  # the instant way, in a sentence
     yourself_path: str = ""
     once: bool = False  # at most one may be open
+    at_once: bool = False  # done by sending it; nobody reviews it
     checklist: tuple[str, ...] = ()  # for the desk
+    replies: tuple[Reply, ...] = ()  # for the desk
+    filed: bool = True  # by a person; otherwise the portal opens it
 
 
 KINDS: Mapping[str, RequestKind] = {
@@ -34,10 +49,108 @@ KINDS: Mapping[str, RequestKind] = {
                 "You have it by the date that we show with your request.",
             ),
             what_we_need="Nothing but your password: you are signed in, so we know who you are.",
-            yourself="Your profile already shows what you and we entered about you.",
-            yourself_path="/profile",
+            yourself="See and download everything that this portal holds about you, now.",
+            yourself_path="/held",
             once=True,
             checklist=("Collect what outside systems hold", "Hand the answer out in the portal"),
+            replies=(
+                Reply(
+                    "handed-out",
+                    "Everything is ready",
+                    "Everything that this portal holds about you, with the reasons, the sources, who received it and "
+                    "how long it stays, is here to read and to download: {held}"
+                    "\n\nWe have asked everybody outside who may hold something about you. What they told us:\n\n[…]",
+                ),
+                Reply(
+                    "nothing",
+                    "We hold nothing",
+                    "We looked for you in this portal and asked those who work for us. Nobody holds anything about you "
+                    "but this request.",
+                ),
+            ),
+        ),
+        RequestKind(
+            code="portability",
+            title="Take my data elsewhere",
+            question="I want my data in a form that another organisation can read, or have it sent there.",
+            what_happens=(
+                "You can download your data now, in a documented form (JSON, CSV, vCard, calendar).",
+                "If you name another organisation, we see whether it can take them safely, and tell you how they went.",
+            ),
+            what_we_need="If we are to send it: the name of the organisation, and where it takes such data.",
+            yourself="Download everything yourself, now.",
+            yourself_path="/held",
+            once=True,
+            checklist=(
+                "Ask the other organisation whether and how it can take the data safely",
+                "Send, and write down how; or say why it is not possible",
+            ),
+            replies=(
+                Reply(
+                    "handed-out",
+                    "Ready to download",
+                    "Your data are here to download, in documented forms that other programs can read (JSON, CSV, "
+                    "vCard, calendar): {held}",
+                ),
+                Reply(
+                    "sent",
+                    "Sent to the other organisation",
+                    "We have sent your data to {controller}. How we did it:\n\n"
+                    "[…]\n\nYou can also download them yourself, at any time: {held}",
+                ),
+                Reply(
+                    "not-sent",
+                    "They cannot take the data",
+                    "We asked {controller} whether and how they can take your data safely. They cannot, because:\n\n"
+                    "[…]\n\nYou can download them yourself, at any time, and hand them on: {held}",
+                ),
+            ),
+        ),
+        RequestKind(
+            code="correction",
+            title="Correct something",
+            question="Something about me is wrong, and I cannot change it myself.",
+            what_happens=(
+                "Our staff compare it with the membership records, and correct it here and there.",
+                "Whoever received the wrong data from us is told, and you see who that was.",
+            ),
+            what_we_need="What is wrong, and how it should read.",
+            wants_words=True,
+            yourself="Most of your profile you can change yourself, now.",
+            yourself_path="/profile/edit",
+            checklist=("Correct it here", "Correct it in the membership system", "Tell those who received it"),
+            replies=(
+                Reply(
+                    "corrected",
+                    "Corrected",
+                    "We have corrected it, here and in the membership records. You see the new value here: {held}"
+                    "\n\nWe have told these, who had received the old value from us:\n\n[…]",
+                ),
+                Reply(
+                    "right",
+                    "It is right as it stands",
+                    "We have compared it with the membership records. It stays as it is, because:"
+                    "\n\n[…]\n\nIf you do not agree, we note your own words beside it: just answer with a new request.",
+                ),
+            ),
+        ),
+        RequestKind(
+            code="completion",
+            title="Add something",
+            question="Something about me is missing, and I cannot add it myself.",
+            what_happens=("Our staff add it here and in the membership records, and tell you.",),
+            what_we_need="What is missing.",
+            wants_words=True,
+            yourself="Most of your profile you can fill in yourself, now.",
+            yourself_path="/profile/edit",
+            checklist=("Add it here", "Add it in the membership system"),
+            replies=(
+                Reply(
+                    "added",
+                    "Added",
+                    "We have added it, here and in the membership records. You see it here: {held}",
+                ),
+            ),
         ),
         RequestKind(
             code="erasure",
@@ -55,5 +168,179 @@ KINDS: Mapping[str, RequestKind] = {
             once=True,
             checklist=("Check what the law obliges us to keep", "Ask outside systems to delete", "Delete"),
         ),
+        RequestKind(
+            code="anonymisation",
+            title="Make my data anonymous",
+            question="I want to be forgotten as a person, while the society may keep counting me.",
+            what_happens=(
+                "Your name, your addresses and your sign-in go, as with a deletion, and your account closes.",
+                "What stays are numbers that lead to nobody: how many people came to an event, for example.",
+                "Nothing happens for the first 72 hours. Until then you can take the request back with one press.",
+            ),
+            what_we_need="Nothing but your password: you are signed in, so we know who you are.",
+            yourself="If you only want silence: stop all broadcast email, and keep your membership.",
+            yourself_path="/choices",
+            once=True,
+            checklist=("Check what the law obliges us to keep", "Ask outside systems to do the same", "Make anonymous"),
+        ),
+        RequestKind(
+            code="restriction",
+            title="Stop using my data for now",
+            question="I want the society to keep my data and do nothing with it, until something is settled.",
+            what_happens=(
+                "When we agree, you are on no list and get no broadcast email; your data only lie here.",
+                "We tell you before we use them again.",
+            ),
+            what_we_need="Why: you say that something is wrong, or you object, or you need the data for a claim.",
+            wants_words=True,
+            yourself="You can be on no list and get no broadcast email without asking us.",
+            yourself_path="/choices",
+            once=True,
+            checklist=("Restrict the record", "Tell those who received data"),
+            replies=(
+                Reply(
+                    "restricted",
+                    "Restricted",
+                    "Your data only lie here now. You are on no list and get no broadcast email, and we tell you "
+                    "before that changes.",
+                ),
+            ),
+        ),
+        RequestKind(
+            code="objection",
+            title="Object to something",
+            question="I do not want the society to use my data, or pictures of me, for a certain purpose.",
+            what_happens=(
+                "We stop, unless we have reasons that weigh more than yours; then we tell you which.",
+                "Objections to news and offers count at once.",
+            ),
+            what_we_need="What you object to. A picture: where it can be seen.",
+            wants_words=True,
+            yourself="News, offers, lists and sponsors you can turn off yourself, now.",
+            yourself_path="/choices",
+            checklist=("Weigh the reasons", "Stop, or say why not", "Tell those who received data"),
+            replies=(
+                Reply(
+                    "stopped",
+                    "We have stopped",
+                    "We have stopped it, and told these, who had received the data from us:\n\n[…]",
+                ),
+            ),
+        ),
+        RequestKind(
+            code="withdrawal",
+            title="Take back a consent",
+            question="I said yes to something once, and do not any more.",
+            what_happens=(
+                "What you can see under Choices you can take back there; it counts at once.",
+                "For anything else, our staff stop it and tell you.",
+                "What was done before stays lawful. Services that count visits keep it under their own numbers.",
+            ),
+            what_we_need="Which consent you take back.",
+            wants_words=True,
+            yourself="Take back a yes under Choices, now.",
+            yourself_path="/choices",
+            checklist=("Stop what the consent allowed", "See what is held only for it", "Tell those who received data"),
+            replies=(
+                Reply(
+                    "stopped",
+                    "Taken back",
+                    "Your consent is taken back, and what it allowed has stopped. What was done before stays lawful."
+                    "\n\nServices that count visits to the society's public sites may keep what they counted, under "
+                    "numbers of their own that do not name you; the notice says who they are and how to say no.",
+                ),
+            ),
+        ),
+        RequestKind(
+            code="marketing",
+            title="Stop all marketing",
+            question="I want no news and no offers: not by email, post or phone, and not from sponsors.",
+            what_happens=("It counts at once: everything that is news or an offer is turned off.",),
+            what_we_need="Nothing.",
+            yourself="You can choose what to keep, under Choices.",
+            yourself_path="/choices",
+            at_once=True,
+        ),
+        RequestKind(
+            code="complaint",
+            title="Complain",
+            question="I am not content with how the society treats my data or my request.",
+            what_happens=(
+                "Somebody who did not handle the matter before looks at it.",
+                "You may also complain to a data protection authority at any time; it costs nothing.",
+            ),
+            what_we_need="What happened, and what you would like us to do.",
+            wants_words=True,
+            checklist=("Give it to somebody who was not involved", "Answer"),
+            replies=(
+                Reply(
+                    "answer",
+                    "Our answer to your complaint",
+                    "Somebody who had nothing to do with the matter has looked at it. What we found:\n\n"
+                    "[…]\n\nWhat we do now:\n\n[…]",
+                ),
+            ),
+        ),
+        RequestKind(
+            code="question",
+            title="Ask or suggest something",
+            question="I have a question about the privacy notice, or an idea how to make it better.",
+            what_happens=("We answer. Suggestions are welcome.",),
+            what_we_need="Your question, or your idea.",
+            wants_words=True,
+            yourself="The privacy notice itself may have the answer.",
+            yourself_path="/notice",
+            checklist=("Answer",),
+            replies=(
+                Reply(
+                    "answer",
+                    "Our answer",
+                    "Thank you for writing.\n\n[…]",
+                ),
+            ),
+        ),
+        RequestKind(
+            code="child",
+            title="For my child",
+            question="I am a parent, and the society may hold something about my child under 13.",
+            what_happens=(
+                "We look at once, and delete what we hold about the child. No sign-in of the child is needed.",
+                "We tell you what we found and that it is gone.",
+            ),
+            what_we_need="The child's name and, if you know it, the address that was used. Nothing else, please.",
+            wants_words=True,
+            checklist=("Look for the child", "Delete what is found", "Answer the parent"),
+            replies=(
+                Reply(
+                    "deleted",
+                    "Found and deleted",
+                    "We found data of the child, and have deleted them here and asked those outside to do the same.",
+                ),
+                Reply(
+                    "nothing",
+                    "Nothing found",
+                    "We looked for the child, here and with those who work for us, and found nothing.",
+                ),
+            ),
+        ),
+        RequestKind(
+            code="review",
+            title="Do we still need your data?",
+            question="Something has ended. The society looks at what it still needs about me, and deletes the rest.",
+            what_happens=(
+                "Nothing is deleted for the first 72 hours.",
+                "Then our staff look at what we still need, and at what a law obliges us to keep. The rest is deleted.",
+                "If you wish us to keep your record, press “Keep my record” on this page. Then nothing is deleted.",
+            ),
+            what_we_need="Nothing. You need not do anything.",
+            filed=False,
+            checklist=(
+                "See what is still needed, and what the law obliges us to keep",
+                "Approve the plan, or close the review if everything is still needed",
+            ),
+        ),
     )
 }
+
+# What `/requests/new` offers.
+FILED: Mapping[str, RequestKind] = {code: kind for code, kind in KINDS.items() if kind.filed}

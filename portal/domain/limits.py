@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from portal import clock
 from portal.extensions import db, transaction
 from portal.models import LimitCounter
+from portal.tokens import keyed_digest
 
 
 class DatabaseStorage(Storage):
@@ -71,6 +72,41 @@ class DatabaseStorage(Storage):
             if row is not None:
                 db.session.expunge(row)
         return row if row is not None and row.ends_at > datetime.now(UTC) else None
+
+
+def first_today(job: str, *, now: datetime) -> bool:
+    """Whether nobody has asked for this daily job yet today, at the society's seat: so one of several workers has it.
+
+    In a transaction of its own. A job whose worker dies is left until the next day.
+    """
+    name = f"daily/{job}/{clock.society_date(now)}"
+    return DatabaseStorage().incr(name, timedelta(days=2).total_seconds()) == 1
+
+
+def first_this_hour(job: str, *, now: datetime) -> bool:
+    """As `first_today`, of an hour on the clock."""
+    name = f"hourly/{job}/{now.astimezone(UTC):%Y-%m-%dT%H}"
+    return DatabaseStorage().incr(name, timedelta(hours=2).total_seconds()) == 1
+
+
+def tick(name: str, *, now: datetime, keep: timedelta, amount: int = 1) -> None:
+    """Add to a number that all processes share, kept for so long from now on. In a transaction of its own."""
+    insert = (sqlite if db.engine.dialect.name == "sqlite" else postgresql).insert
+    statement = insert(LimitCounter).values(name=name, count=amount, ends_at=now + keep)
+    statement = statement.on_conflict_do_update(
+        index_elements=["name"], set_={"count": LimitCounter.count + amount, "ends_at": now + keep}
+    )
+    with transaction():
+        db.session.execute(statement)
+
+
+def within(what: str, whom: str, *, most: int, seconds: float) -> bool:
+    """Count one more of something, and whether it is still no more than so many in so many seconds.
+
+    In a transaction of its own. `whom`: an address, of which only a keyed digest is kept; or nothing.
+    """
+    name = f"{what}/{keyed_digest(whom, purpose=what) if whom else 'all'}"
+    return DatabaseStorage().incr(name, seconds) <= most
 
 
 def forget_ended() -> int:

@@ -71,14 +71,15 @@ def read_key(row: Row) -> Key:
     return Key(values.line(row.cells.get("member_id", "")), email, canonical_address(email) if email else "")
 
 
-def read(row: Row, key: Key, *, today: date) -> Entry:
+def read(row: Row, key: Key, *, today: date, address_needed: bool = True) -> Entry:
     """The whole row. Raises ValueError that says everything that is wrong with it."""
     problems: list[str] = []
     found: dict[str, Value] = {}
     answers: dict[str, str] = {}
     empty: list[str] = []
-    if not key.email:
-        problems.append("malformed email address" if row.cells.get("email", "").strip() else "no email address")
+    typed = row.cells.get("email", "").strip()
+    if not key.email and (typed or address_needed):
+        problems.append("malformed email address" if typed else "no email address")
     if len(key.number) > SHORT:
         problems.append(f"member_id: more than {SHORT} characters")
     for name, cell in row.cells.items():

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, or_, select, update
+from sqlalchemy import ColumnElement, delete, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm.exc import StaleDataError
 
@@ -14,9 +14,9 @@ from portal.domain import signin, subjects, trail
 from portal.domain.errors import LinkUsedUp, StaleRecord, TooManyChanges
 from portal.extensions import db
 from portal.mail import messages
-from portal.models import Account, EmailChange, Member, Subject
-from portal.models.suppression import may_be_mailed
-from portal.tokens import canonical_address, digest, new_secret, suppression_hash
+from portal.models import Account, EmailChange, FormerAddress, Member, Subject
+from portal.models.suppression import may_be_mailed, suspended
+from portal.tokens import canonical_address, digest, new_secret, suppression_hash, suppression_hashes
 from portal.vocabulary import Door
 
 CONFIRM_WITHIN = timedelta(hours=24)
@@ -58,6 +58,18 @@ def waiting_change(member: Member) -> EmailChange | None:
     return db.session.scalars(query).one_or_none()
 
 
+def known_addresses(member: Member, *, now: datetime) -> list[str]:
+    """Where the member can be reached: the address, and those given up so lately that they can still come back."""
+    query = select(EmailChange.old_email).where(
+        EmailChange.member_id == member.id,
+        EmailChange.confirmed_at.is_not(None),
+        EmailChange.cancelled_at.is_(None),
+        EmailChange.cancel_until > now,
+    )
+    found = {canonical_address(each): each for each in db.session.scalars(query.order_by(EmailChange.id))}
+    return [member.email, *(each for key, each in found.items() if key != member.email_key)]
+
+
 def ask_email_change(member: Member, new_email: str, *, via: Door, now: datetime) -> None:
     """Begin a change of address: a link to the new one, a word and a way to cancel to the old one (rights §7.6).
 
@@ -68,7 +80,7 @@ def ask_email_change(member: Member, new_email: str, *, via: Door, now: datetime
     db.session.refresh(member, ["email"])  # another change may just have been confirmed
     if via is Door.PAGE and _begun(member, since=now - timedelta(days=1)) >= MOST_CHANGES:
         raise TooManyChanges("You have begun too many changes of your address today. Please try again tomorrow.")
-    _cancel_waiting(member, now)
+    signin.cancel_waiting_change(member.id, now=now)
     confirm, cancel = new_secret(), new_secret()
     change = EmailChange(
         member=member,
@@ -130,7 +142,7 @@ def confirm_email(token: str, *, now: datetime) -> EmailChange | None:
         with db.session.begin_nested():
             if _is_taken(change.new_email, member):
                 raise LinkUsedUp(TAKEN)
-            set_email(member, change.new_email)
+            set_email(member, change.new_email, now=now)
     except (IntegrityError, StaleDataError) as raced:
         raise LinkUsedUp(TAKEN) from raced
     signin.end_links(signin.account_of(member), now=now)
@@ -173,7 +185,7 @@ def cancel_email(token: str, *, now: datetime) -> EmailChange | None:
     if confirmed:
         try:
             with db.session.begin_nested():
-                set_email(change.member, change.old_email)
+                set_email(change.member, change.old_email, now=now)
         except (IntegrityError, StaleDataError) as raced:
             raise LinkUsedUp("The old address is in use elsewhere. Please write to us.") from raced
         _cancel_later(change, now)
@@ -194,22 +206,32 @@ def _in_turn(change: EmailChange | None) -> EmailChange | None:
     return change
 
 
-def set_email(member: Member, email: str) -> None:
+def set_email(member: Member, email: str, *, now: datetime) -> None:
     """Write the address in its three forms. An opt-out is the person's, so it comes along; flushes."""
+    before = member.email_key
     member.email = email
     member.email_key = canonical_address(email)
     member.address_hash = suppression_hash(member.email_key)
     db.session.flush()
+    remember_former(member.id, before, after=member.email_key, now=now)
 
 
-def _cancel_waiting(member: Member, now: datetime) -> None:
+def remember_former(member_id: UUID, address: str, *, after: str, now: datetime) -> None:
+    """Note an address (compared form) as one that the person gave up for another, once; the new one is none of those.
+
+    For every door by which an address is replaced.
+    """
+    if address == after:
+        return
     db.session.execute(
-        update(EmailChange)
-        .where(
-            EmailChange.member_id == member.id, EmailChange.confirmed_at.is_(None), EmailChange.cancelled_at.is_(None)
-        )
-        .values(cancelled_at=now)
+        delete(FormerAddress).where(
+            FormerAddress.subject_id == member_id,
+            FormerAddress.keyed_hash.in_([*suppression_hashes(address), *suppression_hashes(after)]),
+        ),
+        execution_options={"synchronize_session": False},
     )
+    db.session.add(FormerAddress(subject_id=member_id, keyed_hash=suppression_hash(address), at=now))
+    db.session.flush()
 
 
 def _cancel_later(change: EmailChange, now: datetime) -> None:
@@ -243,13 +265,13 @@ def _is_taken(email: str, member: Member) -> bool:
 def to_invite(addresses: Sequence[str] | None) -> dict[str, UUID]:
     """Whom to invite, from compared address to record: those named, or all who may get broadcast mail (rights §7.1).
 
-    Whoever has a password already is in neither.
+    Whoever has a password already, or is suspended (P15), is in neither.
     """
     query = (
         select(Member.email_key, Member.id)
         .join(Subject, Subject.id == Member.id)
         .outerjoin(Account, Account.member_id == Member.id)
-        .where(or_(Account.id.is_(None), Account.password_hash.is_(None)))
+        .where(or_(Account.id.is_(None), Account.password_hash.is_(None)), ~suspended(Member.id))
     )
     if addresses is None:
         query = query.where(may_be_mailed(None))

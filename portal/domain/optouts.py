@@ -1,25 +1,32 @@
-"""Verbs on the journal of opt-outs: bring the database up to it, and stop by a link while the database is away."""
+"""Verbs on the journal of opt-outs: bring the database up to it, and stop by a link while the database is away.
+
+Called by the worker, commands and the page behind an unsubscribe link.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from sqlalchemy import select
 
 from portal import journal
-from portal.domain import choices, unsubscribe
+from portal.domain import choices, event_choices, unsubscribe
 from portal.extensions import db
-from portal.models import ChoiceRow, JournalMark, Subject
-from portal.purposes import CHOICES, SUPPRESS
+from portal.models import ChoiceRow, Event, JournalMark, Subject
+from portal.purposes import SUPPRESS, question
 from portal.tokens import UnsubscribeToken
 from portal.vocabulary import Door
 
 UNDER_WAY = timedelta(seconds=15)  # so near a line may belong to a request that is about to commit
 
 
-def catch_up(*, now: datetime) -> int:
+def catch_up(*, now: datetime, under_way: timedelta = UNDER_WAY) -> int:
     """Apply the lines that this database does not have, and note how far it is; how many there were.
+
+    `under_way`: a line so near to now is left for the next time, as its request may be about to commit.
 
     After a restore, or after a time without database, this makes every acknowledged opt-out count again. A line
     only tightens, and never against what the person answered after it: by a row that this database knows the line
@@ -32,10 +39,29 @@ def catch_up(*, now: datetime) -> int:
         if path.stat().st_size < mark.position:
             mark.position = 0
         for line, position in journal.read(path, position=mark.position):
-            if abs(now - line.at) < UNDER_WAY:
+            if abs(now - line.at) < under_way:
                 break
             applied += _apply(line, now)
             mark.position = position
+    db.session.flush()
+    return applied
+
+
+def apply_others(paths: Iterable[Path], *, now: datetime) -> int:
+    """Apply the lines of journals that lie elsewhere, other machines' for example; how many there were."""
+    applied = sum(_apply(line, now) for path in paths for line, _ in journal.read(path, position=0))
+    db.session.flush()
+    return applied
+
+
+def apply_to_events(codes: Collection[str], *, now: datetime) -> int:
+    """Apply the lines for events that this database has only now; how many there were.
+
+    A restored database may lack an event that came in after its backup. `catch_up` has passed over the lines of that
+    event, and a file of registrations would find no answer that it may not loosen.
+    """
+    lines = (line for path in journal.files() for line, _ in journal.read(path, position=0))
+    applied = sum(_apply(line, now) for line in lines if line.event in codes)
     db.session.flush()
     return applied
 
@@ -53,28 +79,33 @@ def _apply(line: journal.OptOut, now: datetime) -> bool:
     subject = db.session.scalars(select(Subject).where(Subject.unsubscribe_reference == line.reference)).one_or_none()
     if subject is None or subject.erased_at is not None:
         return False
-    today = _in_todays_words(line)
-    if _answered_since(subject, line, today):
+    today = replace(_in_todays_words(line), at=min(line.at, now))
+    event = _event(today)
+    if (today.event and event is None) or _answered_since(subject, line, today, event):
         return False
-    return choices.apply(subject, replace(today, at=min(line.at, now)))
+    return choices.apply(subject, today) if event is None else event_choices.apply(subject, event, today)
+
+
+def _event(line: journal.OptOut) -> Event | None:
+    return db.session.scalars(select(Event).where(Event.code == line.event)).first() if line.event else None
 
 
 def _in_todays_words(line: journal.OptOut) -> journal.OptOut:
     """What the catalogue no longer knows stops everything, as in `unsubscribe.stopping`: the reader wanted silence."""
     door = line.door if line.door in set(Door) else Door.LINK
-    choice = CHOICES.get(line.code)
+    choice = event_choices.ASKED.get(line.code) if line.event else question(line.code)
     if choice is None or line.value not in [option.value for option in choice.options]:
-        return replace(line, code=SUPPRESS, value="yes", door=door)
+        return replace(line, code=SUPPRESS, value="yes", door=door, event="")
     return replace(line, door=door)
 
 
-def _answered_since(subject: Subject, line: journal.OptOut, today: journal.OptOut) -> bool:
+def _answered_since(subject: Subject, line: journal.OptOut, today: journal.OptOut, event: Event | None) -> bool:
     """Whether the person answered the question later. A file that came in meanwhile is not the person."""
     query = select(ChoiceRow.id).where(
         ChoiceRow.subject_id == subject.id,
         ChoiceRow.code.in_([line.code, today.code]),
-        ChoiceRow.event_id.is_(None),
+        ChoiceRow.event_id.is_not_distinct_from(event.id if event else None),
         ChoiceRow.at > line.at,
-        ChoiceRow.door != Door.IMPORT,
+        ChoiceRow.door.not_in((Door.IMPORT, Door.REGISTRATION)),
     )
     return db.session.scalars(query.limit(1)).first() is not None

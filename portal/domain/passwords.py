@@ -8,6 +8,7 @@ from pathlib import Path
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
+from argon2.low_level import Type, hash_secret_raw
 from zxcvbn import zxcvbn
 
 from portal.domain.errors import PasswordRefused
@@ -34,6 +35,18 @@ def matches(stored: str | None, password: str) -> bool:
     except (VerificationError, InvalidHashError, UnicodeEncodeError):
         return False
     return stored is not None
+
+
+def stretched(code: str, *, salt: bytes) -> str:
+    """A short random code, as it is stored: 64 hexadecimal digits that cost whoever has them much to try (ASVS 6.5.2).
+
+    One salt for all codes of an account, so that one reckoning finds the code among them.
+    """
+    with _TWO_AT_ONCE:
+        raw = hash_secret_raw(
+            code.encode(), salt, time_cost=2, memory_cost=19456, parallelism=1, hash_len=32, type=Type.ID
+        )
+    return raw.hex()
 
 
 def check(password: str, *, about: tuple[str, ...]) -> None:

@@ -18,6 +18,7 @@ from portal.extensions import db, glance
 from portal.mail import messages
 from portal.models import Account, EmailChange, FailedSignIn, LinkRequest, Member, PasswordLink, SignIn
 from portal.models.signin import SignInKind
+from portal.models.suppression import suspended
 from portal.tokens import canonical_address, digest, new_secret, suppression_hash, suppression_hashes
 
 IDLE = timedelta(minutes=30)
@@ -74,16 +75,16 @@ def _store(account: Account, password: str, now: datetime) -> None:
     end_all(account)
     end_links(account, now=now)
     if account.member_id is not None:
-        db.session.execute(
-            update(EmailChange)
-            .where(
-                EmailChange.member_id == account.member_id,
-                EmailChange.confirmed_at.is_(None),
-                EmailChange.cancelled_at.is_(None),
-            )
-            .values(cancelled_at=now)
-        )
+        cancel_waiting_change(account.member_id, now=now)
     messages.password_changed(account, now=now)
+
+
+def cancel_waiting_change(member_id: UUID, *, now: datetime) -> None:
+    """End the change of address that waits for its confirmation, if there is one."""
+    waiting = update(EmailChange).where(
+        EmailChange.member_id == member_id, EmailChange.confirmed_at.is_(None), EmailChange.cancelled_at.is_(None)
+    )
+    db.session.execute(waiting.values(cancelled_at=now))
 
 
 def change_password(sign_in: SignIn, password: str, *, now: datetime) -> SignIn:
@@ -114,11 +115,12 @@ def open_sign_in(
 ) -> Opened | None:
     """Begin a sign-in for an account whose password was just proved; hashes it anew if our parameters have grown.
 
-    None if the password was changed or ended meanwhile. Nobody of the desk is kept signed in, whatever they wish.
+    None if the password was changed or ended meanwhile, or the person is suspended (P15). Nobody of the desk is kept
+    signed in, whatever they wish.
     """
     query = select(Account).where(Account.id == proved.account_id).with_for_update(of=Account, key_share=True)
     account = db.session.scalars(query.execution_options(populate_existing=True)).one_or_none()
-    if account is None or account.password_hash != proved.password_hash:
+    if account is None or account.password_hash != proved.password_hash or _is_suspended(account):
         return None
     keep = keep and not account.staff
     if passwords.HASHER.check_needs_rehash(account.password_hash):
@@ -237,7 +239,7 @@ def find_account(address: str) -> Account | None:
 
 def ask_for_link(address: str, *, wanted: str, now: datetime) -> None:
     """Note an address typed into "forgot password" or "activate". Nothing is looked up here (rights §7.2)."""
-    db.session.add(LinkRequest(address=address, wanted=wanted, at=now))
+    db.session.add(LinkRequest(address=canonical_address(address), wanted=wanted, at=now))
 
 
 def answer(address: str, *, now: datetime) -> None:
@@ -261,7 +263,12 @@ def account_of(member: Member) -> Account:
 
 
 def mail_link(account: Account, *, now: datetime, invited: bool = False) -> None:
-    """Mail a link that sets the password; older links of the account end. `invited`: nobody asked for it."""
+    """Mail a link that sets the password; older links of the account end. `invited`: nobody asked for it.
+
+    Nobody suspended gets one (P15).
+    """
+    if _is_suspended(account):
+        return
     reset = account.password_hash is not None
     end_links(account, now=now)
     token = new_secret()
@@ -290,7 +297,7 @@ def end_links(account: Account, *, now: datetime) -> None:
 def link(token: str, *, now: datetime) -> PasswordLink | None:
     """The link with this token, without spending it; None if we never made it. Raises LinkUsedUp."""
     found = db.session.scalars(select(PasswordLink).where(PasswordLink.token_hash == digest(token))).one_or_none()
-    if found is not None and (found.used_at is not None or found.ends_at <= now):
+    if found is not None and (found.used_at is not None or found.ends_at <= now or _is_suspended(found.account)):
         raise LinkUsedUp(_why_used_up(found))
     return found
 
@@ -316,6 +323,12 @@ def spend_link(token: str, password: str, *, now: datetime) -> Account | None:
         raise LinkUsedUp(_why_used_up(found))
     _store(found.account, password, now)
     return found.account
+
+
+def _is_suspended(account: Account) -> bool:
+    if account.member_id is None:
+        return False
+    return bool(db.session.scalars(select(suspended(account.member_id))).one())
 
 
 def _why_used_up(link: PasswordLink) -> str:

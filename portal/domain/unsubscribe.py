@@ -56,7 +56,7 @@ def give_back(token: UnsubscribeToken, *, now: datetime) -> None:
 
 def ask_for_link(address: str, *, now: datetime) -> None:
     """Note an address that was typed into the page; the worker looks it up, so that the page answers all alike."""
-    db.session.add(LinkRequest(address=address, wanted="unsubscribe", at=now))
+    db.session.add(LinkRequest(address=canonical_address(address), wanted="unsubscribe", at=now))
 
 
 def answer(address: str, *, now: datetime) -> None:

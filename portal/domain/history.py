@@ -1,0 +1,156 @@
+"""Verbs on a person's history: what changed, who looked, which lists carried their details; a page at a time (P26).
+
+Reads three tables as one, the newest first. Each row of `choice` is the proof of what was chosen (GDPR Art. 7(1)).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from enum import StrEnum
+from typing import Any, Final, cast
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Integer, String, Table, and_, literal, not_, select, true, tuple_, union_all
+
+from portal.datamap.rows import may_be_told
+from portal.domain.trail import ANSWERED
+from portal.extensions import db
+from portal.models import ChoiceRow, Disclosure, Event, Trail
+from portal.models.columns import UtcDateTime
+from portal.vocabulary import Door
+
+Row = ChoiceRow | Trail | Disclosure
+# What staff did to a record is no look.
+DEEDS: Final = ("changed", "created", "restricted", "used again", "suspended", "let in again")
+
+
+class Sort(StrEnum):
+    """The parts of a history."""
+
+    CHOICES = "choices"
+    RECORD = "record"
+    LISTS = "lists"
+    LOOKS = "looks"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row of the history. `event`: the name of the event that it is about, if it is about one."""
+
+    sort: Sort
+    row: Row
+    event: str
+
+
+@dataclass(frozen=True)
+class Page:
+    """A part of a history, the newest first. `before`: the key of the next one, or ""."""
+
+    entries: tuple[Entry, ...]
+    before: str
+
+
+@dataclass(frozen=True)
+class Proof:
+    """One answer with what surrounds it: the answer before, if there was one, and whether it stands."""
+
+    row: ChoiceRow
+    event: str
+    earlier: ChoiceRow | None
+    later: ChoiceRow | None
+
+
+def _looks(_today: date) -> ColumnElement[bool]:
+    return and_(Trail.door == Door.STAFF, Trail.act.not_in(DEEDS))
+
+
+def _changes(today: date) -> ColumnElement[bool]:
+    """Of an answer only the row of `choice`, which says more."""
+    return and_(not_(_looks(today)), Trail.act != ANSWERED)
+
+
+def _told(today: date) -> ColumnElement[bool]:
+    return may_be_told(cast(Table, Disclosure.__table__), today)
+
+
+# Which rows of which table a part is made of.
+_PARTS: Final[Mapping[Sort, tuple[type[Any], Callable[[date], ColumnElement[bool]]]]] = {
+    Sort.CHOICES: (ChoiceRow, lambda _today: true()),
+    Sort.RECORD: (Trail, _changes),
+    Sort.LISTS: (Disclosure, _told),
+    Sort.LOOKS: (Trail, _looks),
+}
+
+
+def page(subject_id: UUID, *, limit: int, today: date, only: Sort | None = None, before: str = "") -> Page:
+    """A page of one person's history. `before`: as the page before gave it. Raises ValueError for a key that cannot be.
+
+    Five queries at most, whatever the length of the history.
+    """
+    parts = [
+        select(literal(sort.value).label("sort"), model.id.label("id"), model.at.label("at")).where(
+            model.subject_id == subject_id, which(today)
+        )
+        for sort, (model, which) in _PARTS.items()
+        if only in (None, sort)
+    ]
+    rows = union_all(*parts).subquery()
+    order = (rows.c.at, rows.c.sort, rows.c.id)
+    query = select(rows.c.sort, rows.c.id, rows.c.at).order_by(*(column.desc() for column in order)).limit(limit + 1)
+    if before:
+        query = query.where(tuple_(*order) < _key(before))
+    found = db.session.execute(query).all()
+    shown = found[:limit]
+    entries = _entries([(Sort(row.sort), row.id) for row in shown])
+    last = shown[-1] if len(found) > limit else None
+    return Page(entries, f"{last.at.isoformat()}_{last.sort}_{last.id}" if last is not None else "")
+
+
+def proof(subject_id: UUID, number: int) -> Proof | None:
+    """One answer of this person; None for a number that is not theirs."""
+    row = db.session.scalars(
+        select(ChoiceRow).where(ChoiceRow.id == number, ChoiceRow.subject_id == subject_id)
+    ).one_or_none()
+    if row is None:
+        return None
+    same = select(ChoiceRow).where(
+        ChoiceRow.subject_id == subject_id,
+        ChoiceRow.code == row.code,
+        ChoiceRow.event_id.is_not_distinct_from(row.event_id),
+    )
+    earlier = same.where(ChoiceRow.id < number).order_by(ChoiceRow.id.desc()).limit(1)
+    later = same.where(ChoiceRow.id > number).order_by(ChoiceRow.id).limit(1)
+    event = db.session.get(Event, row.event_id) if row.event_id is not None else None
+    return Proof(
+        row, event.name if event else "", db.session.scalars(earlier).first(), db.session.scalars(later).first()
+    )
+
+
+def _entries(keys: list[tuple[Sort, int]]) -> tuple[Entry, ...]:
+    found: dict[tuple[type[Any], int], Row] = {}
+    for model in (ChoiceRow, Trail, Disclosure):
+        numbers = [number for sort, number in keys if _PARTS[sort][0] is model]
+        rows: list[Any] = list(db.session.scalars(select(model).where(model.id.in_(numbers)))) if numbers else []
+        found.update({(model, row.id): row for row in rows})
+    events = {getattr(row, "event_id", None) for row in found.values()} - {None}
+    named = db.session.scalars(select(Event).where(Event.id.in_(events))) if events else ()
+    names = {event.id: event.name for event in named}
+    return tuple(
+        Entry(sort, row, names.get(getattr(row, "event_id", None) or 0, ""))
+        for sort, number in keys
+        if (row := found.get((_PARTS[sort][0], number))) is not None
+    )
+
+
+def _key(text: str) -> ColumnElement[Any]:
+    try:
+        at, sort, number = text.split("_")
+        moment, value = datetime.fromisoformat(at), int(number)
+        if moment.tzinfo is None or not 0 <= value < 2**31:
+            raise ValueError(text)
+        moment = moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError(text) from None
+    return tuple_(literal(moment, UtcDateTime()), literal(Sort(sort).value, String()), literal(value, Integer()))
