@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import css_inline
@@ -33,12 +35,14 @@ def put(
     topic: str = "",
     unsubscribe_url: str = "",
     thread: str = "",
+    calendar: str = "",
     **context: object,
 ) -> Message:
     """Write one message to one address into the outbox; it leaves only if the caller's transaction commits.
 
     The templates are `email/<name>/{subject.txt,body.txt,body.html}`; the context is completed by the society's
-    settings. Messages with one `thread`, as a request's reference, are shown together by mail programs.
+    settings. Messages with one `thread`, as a request's reference, are shown together by mail programs. `calendar`:
+    an iCalendar text that goes with it, without a word about any person.
 
     Raises ValueError for a broadcast without a topic and an unsubscribe link, or another message with one of
     them (RFC 8058 is for broadcasts), and for a thread that cannot stand in a Message-ID.
@@ -48,20 +52,7 @@ def put(
         raise ValueError("a broadcast has a topic and an unsubscribe link")
     if not broadcast and (topic or unsubscribe_url):
         raise ValueError("only a broadcast has a topic and an unsubscribe link")
-    config = settings()
-    words: dict[str, object] = {
-        **context,
-        "society": config.society_name,
-        "short_name": config.society_short_name,
-        "portal_url": config.url,
-        "privacy_contact": config.privacy_contact,
-        "postal_address": config.society_postal_address,
-        "broadcast": broadcast,
-        "topic_name": TOPICS[topic].name if broadcast else "",
-        "unsubscribe_url": unsubscribe_url,
-    }
-    title = one_line(_render(name, "subject.txt", words))
-    words["title"] = title
+    words = write(name, topic=topic, unsubscribe_url=unsubscribe_url, **context)
     random = secrets.token_hex(8)
     message = Message(
         message_id=message_id(f"{thread}.{random}" if thread else random),
@@ -71,15 +62,51 @@ def put(
         name=name,
         topic=topic,
         to_address=to,
-        title=title,
-        text=plain(_render(name, "body.txt", words)),
-        html=_UNSEEN.sub("", _INLINER.inline(_render(name, "body.html", words))),
+        title=words.title,
+        text=words.text,
+        html=words.html,
+        calendar=calendar,
         unsubscribe_url=unsubscribe_url,
         created_at=now,
         due_at=now,
     )
     db.session.add(message)
     return message
+
+
+@dataclass(frozen=True)
+class Words:
+    """What a message says: its title, its text, and the same as a page."""
+
+    title: str
+    text: str
+    html: str
+
+
+def write(name: str, /, *, topic: str, unsubscribe_url: str, **context: object) -> Words:
+    """The three templates of a message, rendered. `topic`: for a broadcast only."""
+    config = settings()
+    words: dict[str, object] = {
+        **context,
+        "society": config.society_name,
+        "short_name": config.society_short_name,
+        "portal_url": config.url,
+        "privacy_contact": config.privacy_contact,
+        "postal_address": config.society_postal_address,
+        "broadcast": bool(topic),
+        "topic_name": TOPICS[topic].name if topic else "",
+        "unsubscribe_url": unsubscribe_url,
+    }
+    title = one_line(_render(name, "subject.txt", words))
+    words["title"] = title
+    page = _INLINER.inline(_render(name, "body.html", words))
+    return Words(title, plain(_render(name, "body.txt", words)), _UNSEEN.sub("", page))
+
+
+def put_to_staff(name: str, /, *, now: datetime, thread: str = "", to: Sequence[str] = (), **context: Any) -> None:
+    """The same message to each address of the staff, or to these alone, about nobody in particular."""
+    for address in to or settings().staff_emails:
+        put(name, kind=MailKind.STAFF, to=address, subject_id=None, now=now, thread=thread, **context)
 
 
 def message_id(source: str) -> str:
