@@ -4,15 +4,36 @@ from __future__ import annotations
 
 from flask import Flask
 
-from portal.cli import broadcasts, datamap, demo, desk, mail, members, notices, requests, serve, worker
+from portal.cli import (
+    broadcasts,
+    datamap,
+    demo,
+    desk,
+    erasures,
+    events,
+    lists,
+    mail,
+    members,
+    notices,
+    recognitions,
+    requests,
+    retention,
+    serve,
+    worker,
+)
 
 COMMANDS = (
     members.group,
     desk.group,
+    events.group,
+    recognitions.group,
     broadcasts.group,
+    lists.group,
     mail.group,
     notices.group,
     requests.group,
+    erasures.group,
+    retention.group,
     datamap.group,
     demo.group,
     worker.worker,

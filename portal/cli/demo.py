@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,11 +15,30 @@ from sqlalchemy import select
 
 from portal import clock
 from portal.cli.groups import Group
-from portal.domain import choices, desk, events, imports, members, notices, requests, signin, unsubscribe
+from portal.domain import (
+    broadcasts,
+    choices,
+    desk,
+    event_choices,
+    events,
+    handling,
+    imports,
+    lists,
+    members,
+    notices,
+    reminders,
+    requests,
+    signin,
+    unsubscribe,
+)
+from portal.domain.recognition_imports import import_recognitions
+from portal.domain.registration_imports import import_registrations
 from portal.extensions import db, settings, transaction
+from portal.mail import broadcasts as letters
 from portal.mail import transport
-from portal.models import Account, Event, Member, Message
+from portal.models import Account, Broadcast, DataSubjectRequest, Event, Member, Message, RequestStep
 from portal.models.message import MailState
+from portal.purposes import AUDIENCES
 from portal.tokens import EVERYTHING, UnsubscribeToken, canonical_address
 from portal.vocabulary import Door
 
@@ -105,6 +125,8 @@ def _rows(name: str) -> Iterator[dict[str, str]]:
 def _publish(entry: Entry) -> None:
     text = (FOLDER / entry.what).read_text(encoding="utf-8")
     notices.publish(text, change=entry.to, now=entry.now)
+    while notices.tell_some(most=100, now=entry.now).number:
+        pass
 
 
 def _import(entry: Entry) -> None:
@@ -169,15 +191,94 @@ def _register(entry: Entry) -> None:
     events.register(entry.member, event, role=entry.to)
 
 
+def _registrations(entry: Entry) -> None:
+    with (FOLDER / entry.what).open("rb") as file:
+        report = import_registrations(file, now=entry.now)
+    assert not report.refused, report.refused
+
+
+def _recognitions(entry: Entry) -> None:
+    with (FOLDER / entry.what).open("rb") as file:
+        report = import_recognitions(file, now=entry.now)
+    assert not report.refused, report.refused
+
+
+def _choose_at(entry: Entry) -> None:
+    """For one event, through its page's own verb: `words` is the question."""
+    event = db.session.scalars(select(Event).where(Event.code == entry.what)).one()
+    subject = entry.member.subject
+    seen = event_choices.newest_row(subject.id, event.id)
+    event_choices.change_many(subject, event, {entry.words: entry.to}, seen=seen, via=Door.PAGE, now=entry.now)
+
+
+def _release(entry: Entry) -> None:
+    """A list of an event, to a recipient, approved by the desk; the file goes nowhere, the disclosures are shown."""
+    event = db.session.scalars(select(Event).where(Event.code == entry.what)).one()
+    made = lists.file(AUDIENCES[entry.to], event, to=entry.words, by=None, now=entry.now)
+    lists.approve(made, by=entry.account, now=entry.now)
+    lists.release(made, io.StringIO(), by=entry.account, now=entry.now)
+
+
 def _request(entry: Entry) -> None:
     operation = secrets.token_urlsafe()
-    requests.file(entry.member, entry.what, details=entry.words, operation_id=operation, via=Door.PAGE, now=entry.now)
+    _mark(
+        requests.file(
+            entry.member, entry.what, details=entry.words, operation_id=operation, via=Door.PAGE, now=entry.now
+        ),
+        entry,
+    )
+
+
+def _letter(entry: Entry) -> None:
+    """It came by letter: staff write it down, and the mailbox is asked whether it was they."""
+    made = handling.write_down(
+        entry.member.subject,
+        entry.what,
+        details=entry.words,
+        contact="",
+        how=entry.to,
+        received_at=entry.now,
+        operation_id=secrets.token_urlsafe(),
+        now=entry.now,
+    )
+    _mark(made, entry)
+
+
+def _mark(request: DataSubjectRequest, entry: Entry) -> None:
+    """Nobody is reminded of it."""
+    step = RequestStep(request_id=request.id, step=reminders.DEMONSTRATION, by="portal", at=entry.now)
+    db.session.add(step)
+    db.session.flush()
+
+
+def _open(entry: Entry) -> DataSubjectRequest:
+    request = requests.open_request(entry.member.id, entry.what)
+    assert request is not None
+    return request
 
 
 def _withdraw(entry: Entry) -> None:
-    request = requests.open_request(entry.member, entry.what)
-    assert request is not None
-    requests.withdraw(entry.member, request, now=entry.now)
+    requests.withdraw(entry.member, _open(entry), now=entry.now)
+
+
+def _take(entry: Entry) -> None:
+    account = signin.find_account(entry.to)
+    assert account is not None
+    handling.take(_open(entry), account, now=entry.now)
+
+
+def _extend(entry: Entry) -> None:
+    handling.extend(_open(entry), entry.to, entry.words, now=entry.now)
+
+
+def _answer(entry: Entry) -> None:
+    handling.answer(_open(entry), entry.words, now=entry.now)
+
+
+def _broadcast(entry: Entry) -> None:
+    made = broadcasts.queue(entry.what, broadcasts.compose(entry.what, entry.to, entry.words), now=entry.now)
+    while broadcasts.fill_some(made.id, now=entry.now):
+        pass
 
 
 ACTS: Mapping[str, Callable[[Entry], None]] = {
@@ -195,8 +296,17 @@ ACTS: Mapping[str, Callable[[Entry], None]] = {
     "one-click": _by_one_click,
     "lost-link": _lost_link,
     "register": _register,
+    "registrations": _registrations,
+    "recognitions": _recognitions,
+    "choose-at": _choose_at,
+    "release": _release,
     "request": _request,
+    "letter": _letter,
+    "take": _take,
+    "extend": _extend,
+    "answer": _answer,
     "withdraw": _withdraw,
+    "broadcast": _broadcast,
 }
 
 
@@ -214,9 +324,22 @@ def _store_as_delivered(messages: list[Message]) -> None:
         newest = {message.name: message for message in messages}
         with transport.mail.connect() as line:
             for message in newest.values():
-                line.send(transport.Message(message))
+                line.send(_written(message))
     for message in messages:
         message.state = MailState.SENT
         message.sent_at = message.created_at + timedelta(seconds=4)
         message.attempts = 1
-        message.text = message.html = ""
+        message.text = message.html = message.calendar = ""
+    for each in db.session.scalars(select(Broadcast).order_by(Broadcast.id)):
+        broadcasts.tend(now=each.created_at + timedelta(minutes=4))
+
+
+def _written(message: Message) -> transport.Message:
+    """As it leaves: one of a broadcast has no text of its own."""
+    if message.broadcast_id is None:
+        return transport.Message(message)
+    member = db.session.get_one(Member, message.subject_id)
+    names = member.first_name, member.last_name, member.email
+    letter = letters.letter(db.session.get_one(Broadcast, message.broadcast_id))
+    person = letters.Recipient(*names, reference=member.subject.unsubscribe_reference)
+    return letter.message(person, title=message.title, message_id=message.message_id)

@@ -6,7 +6,7 @@ import click
 
 from portal import clock
 from portal.cli.groups import Group
-from portal.domain import desk, values
+from portal.domain import desk, second_factor, signin, values
 from portal.extensions import transaction
 
 group = Group("desk", help="Who works at the desk.")
@@ -23,6 +23,21 @@ def add(email: str) -> None:
     with transaction():
         desk.add(address, now=clock.now())
     click.echo(f"{address} works at the desk.", err=True)
+
+
+@group.command("forget-second-factor")
+@click.argument("email")
+def forget_second_factor(email: str) -> None:
+    """Remove the second step of EMAIL's sign-in, who lost telephone and codes; they are told, and signed out."""
+    with transaction():
+        account = signin.find_account(email)
+        known = account is not None and account.second_since is not None
+        if account is not None and known:
+            second_factor.forget(account, now=clock.now())
+    if not known:
+        click.echo(f"{email} has no second step.", err=True)
+        raise SystemExit(3)
+    click.echo(f"{email} signs in with the password alone, until the second step is set up again.", err=True)
 
 
 @group.command("remove")

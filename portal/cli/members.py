@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import csv
-import os
 import sys
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
 import click
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm.exc import StaleDataError
 
 from portal import clock
+from portal.cli.csv_import import bring
 from portal.cli.groups import Group
 from portal.domain import csv_file, imports, member_csv, members
-from portal.domain.errors import ImportRefused
 from portal.extensions import glance, transaction
 from portal.tokens import canonical_address
 
@@ -32,38 +32,7 @@ group = Group("members", help="Members come in, and go out as a file.")
 def import_(file: BinaryIO, map_: Path | None, dry_run: bool) -> None:
     """Create and update members from FILE, as docs/members-csv.md describes it; `-` reads standard input."""
     column_map = _read_map(map_)
-    total = _size(file)
-    try:
-        with (
-            click.progressbar(length=total, file=sys.stderr, label="Reading", hidden=not sys.stderr.isatty()) as bar,
-            glance() if dry_run else transaction(),
-        ):
-            report = imports.import_members(
-                file,
-                column_map=column_map,
-                dry_run=dry_run,
-                now=clock.now(),
-                progress=lambda position: bar.update(position - bar.pos),
-            )
-    except ImportRefused as refusal:
-        click.echo(f"{refusal} Nothing was changed.", err=True)
-        raise SystemExit(3) from refusal
-    except (IntegrityError, StaleDataError):
-        click.echo(
-            "Somebody else was changing members at the same time. Nothing was changed; please run it again.", err=True
-        )
-        raise SystemExit(3) from None
-    _show(report)
-    raise SystemExit(1 if report.refused else 0)
-
-
-def _size(file: BinaryIO) -> int:
-    """Bytes to read; 0 for a pipe, whose end nobody knows."""
-    if not file.seekable():
-        return 0
-    size = file.seek(0, os.SEEK_END)
-    file.seek(0)
-    return size
+    bring(file, partial(imports.import_members, column_map=column_map), dry_run=dry_run, of="members")
 
 
 def _read_map(path: Path | None) -> csv_file.ColumnMap | None:
@@ -73,21 +42,6 @@ def _read_map(path: Path | None) -> csv_file.ColumnMap | None:
         return csv_file.read_map(path, known=member_csv.COLUMNS, choices=member_csv.CHOICE_COLUMNS)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-
-
-def _show(report: imports.Report) -> None:
-    """The differences of a dry run to standard output, the summary to standard error."""
-    for line, name, old, new in report.differences:
-        click.echo(f"line {line}: {name}: {old or '(empty)'} -> {new}" if name else f"line {line}: a new person")
-    for line, reason in report.held:
-        click.echo(f"line {line}: held back, {reason}")
-    if report.ignored_columns:
-        click.echo(f"ignored columns: {', '.join(report.ignored_columns)}", err=True)
-    for name in ("created", "updated", "unchanged"):
-        click.echo(f"{name} {getattr(report, name)}", err=True)
-    click.echo(f"held back {report.held_back}\nrefused {len(report.refused)}", err=True)
-    for line, reason in report.refused:
-        click.echo(f"line {line}: {reason}", err=True)
 
 
 @group.command("invite")
@@ -114,7 +68,7 @@ def invite(emails: tuple[str, ...], everybody: bool) -> None:
     refused = [each for each in emails if canonical_address(each) not in wanted]
     click.echo(f"invited {invited}\nrefused {len(refused)}", err=True)
     for each in refused:
-        click.echo(f"{each}: not known here, or has a password already", err=True)
+        click.echo(f"{each}: not known here, suspended, or has a password already", err=True)
     if refused:
         raise SystemExit(1)
 

@@ -13,8 +13,10 @@ from urllib.parse import urlsplit
 
 import click
 from flask import current_app
+from flask.cli import with_appcontext
 
-from portal.extensions import settings
+from portal.cli import datamap
+from portal.extensions import db, settings
 
 GRACE = 10  # seconds to finish what is under way
 KILL = 5  # seconds after which the server ends a web process that does not end itself
@@ -23,10 +25,16 @@ THREADS = 4  # a web process; each may hold connections to the database, whose p
 
 @click.command("serve")
 @click.option("--workers", default=1, show_default=True, help="Web processes.")
+@with_appcontext
 def serve(workers: int) -> None:
-    """Serve the portal on 127.0.0.1, at the port of PORTAL_URL, with the mail worker beside it."""
+    """Serve the portal on 127.0.0.1, at the port of PORTAL_URL, with the mail worker beside it.
+
+    Refuses while the database holds a table or a column that the data map does not know.
+    """
     port = urlsplit(settings().url).port or 8000
     web = web_server("wsgi:app", port=port, workers=workers)
+    datamap.refuse_unknown()
+    db.engine.dispose()
     root = os.path.dirname(current_app.root_path)
     stop = threading.Event()
 

@@ -1,35 +1,53 @@
-"""The worker: answers asked-for links, delivers the outbox, tidies up. One process, any number of them."""
+"""The worker: answers asked-for links, tells of a new notice, delivers the outbox, reminds, tidies up.
+
+One process, any number of them. While the gate is closed it does nothing but wait.
+"""
 
 from __future__ import annotations
 
 import signal
 import threading
+import time
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from types import FrameType
 
 import click
 import structlog
+from flask.cli import with_appcontext
 from sqlalchemy import delete, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from portal import clock
-from portal.domain import limits, optouts, signin, unsubscribe
+from portal import clock, logs
+from portal.cli import datamap, erasures, notices, requests
+from portal.datamap import retention
+from portal.domain import broadcasts, gate, limits, measures, optouts, signin, unsubscribe
+from portal.domain import requests as received
 from portal.domain.errors import DomainError
-from portal.extensions import db, transaction
+from portal.domain.notices import Told
+from portal.extensions import db, glance, transaction
 from portal.mail import delivery
 from portal.models import LinkRequest
 
 log = structlog.get_logger()
 A_FEW = 50  # messages at a time, so that a long broadcast holds up no password link
+A_WHILE = 15.0  # seconds at a time, so that an opt-out that only the journal knows counts within a minute
 TIDY_EVERY = timedelta(hours=1)
+ERASE_EVERY = timedelta(minutes=1)
+BEAT_EVERY = timedelta(seconds=30)
+GATE_AGAIN = 2.0  # seconds
 ANSWERS = {"unsubscribe": unsubscribe.answer, "password": signin.answer, "activation": signin.answer}
 
 
 @click.command("worker")
 @click.option("--every", default=1.0, show_default=True, help="Seconds between two looks at the outbox.")
+@with_appcontext
 def worker(every: float) -> None:
     """Deliver mail and do the daily jobs until stopped (SIGINT or SIGTERM)."""
+    datamap.refuse_unknown()
+    logs.catch_the_rest()
     run(every=every)
 
 
@@ -42,18 +60,28 @@ def run(*, every: float) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)
-    tidied = datetime.min.replace(tzinfo=clock.now().tzinfo)
+    tidied = erased = beaten = datetime.min.replace(tzinfo=clock.now().tzinfo)
     log.info("worker.started")
+    closed, told = "", Told()
     while not stop.is_set():
         busy = False
         try:
+            beaten = live(beaten)
+            closed = ask_the_gate(before=closed)
+            if closed:
+                stop.wait(GATE_AGAIN)
+                continue
             catch_up()
             answer_waiting(clock.now)
-            busy = delivery.deliver(limit=A_FEW, stopping=stop.is_set).sent > 0
+            if clock.now() - erased > ERASE_EVERY:
+                erased = clock.now()
+                erasures.run_due(erased, look_again=erased - tidied > TIDY_EVERY)
+            told = notices.tell_a_few(told.last, most=A_FEW)
+            busy = tend_broadcasts()
+            busy = deliver_some(stop.is_set).sent > 0 or busy
             if clock.now() - tidied > TIDY_EVERY:
-                with transaction():
-                    limits.forget_ended()
                 tidied = clock.now()
+                each_hour(stop.is_set)
         except SQLAlchemyError as error:
             db.session.rollback()
             log.error("worker.database_away", kind=type(error).__name__)
@@ -67,10 +95,101 @@ def run(*, every: float) -> None:
     log.info("worker.stopped")
 
 
+def live(said: datetime) -> datetime:
+    """Tell operators twice a minute that a worker lives and reaches the database; when this one last did."""
+    now = clock.now()
+    if now - said < BEAT_EVERY:
+        return said
+    measures.beat(now=now)
+    return now
+
+
+def tend_broadcasts() -> bool:
+    """One short piece of what broadcasts need; whether there was any."""
+    with transaction():
+        return broadcasts.tend(now=clock.now())
+
+
+def deliver_some(stopping: Callable[[], bool] = lambda: False) -> delivery.Delivered:
+    """A few messages, for a while."""
+    ends = time.monotonic() + A_WHILE
+    done = delivery.deliver(limit=A_FEW, stopping=lambda: stopping() or time.monotonic() > ends)
+    measures.count_mail(asdict(done), now=clock.now())
+    return done
+
+
+def deliver_all() -> Counter[str]:
+    """Everything that is due, and what the journal tells meanwhile; how many of each outcome."""
+    done: Counter[str] = Counter()
+    while True:
+        begun = time.monotonic()
+        catch_up()
+        while tend_broadcasts():
+            pass
+        some = asdict(deliver_some())
+        if time.monotonic() - begun > A_WHILE:  # what was put back only for want of time comes next
+            some["deferred"] = 0
+        elif some["deferred"] or not any(some.values()):
+            done.update(some)
+            return done
+        done.update(some)
+
+
+def each_hour(stopping: Callable[[], bool]) -> None:
+    """What each worker does once an hour. The jobs of the hour and of the day are done by the first of them alone."""
+    with transaction():
+        limits.forget_ended()
+    tell_staff_of_the_rest()
+    remind(stopping)
+    keep_periods(stopping)
+
+
+def tell_staff_of_the_rest() -> None:
+    """One message an hour of the new requests that staff were not told of one by one (threat T32)."""
+    now = clock.now()
+    if limits.first_this_hour("digest", now=now):
+        with transaction():
+            told = received.tell_staff_of_the_rest(now=now)
+        if told:
+            log.info("requests.digest", requests=told)
+
+
+def remind(stopping: Callable[[], bool]) -> None:
+    """The reminders, once a day whatever the number of workers; after days of silence once."""
+    now = clock.now()
+    if limits.first_today("reminders", now=now):
+        said = requests.say_what_is_due(now, stopping=stopping)
+        if said:
+            log.info("requests.reminded", **said)
+
+
+def keep_periods(stopping: Callable[[], bool]) -> None:
+    """The retention run, once a day whatever the number of workers; after days of silence once."""
+    now = clock.now()
+    if limits.first_today("retention", now=now):
+        for rule in retention.run(now=now, stopping=stopping):
+            if rule.gone or rule.refused:
+                log.info("retention.rule", rule=rule.rule, gone=rule.gone, refused=rule.refused)
+
+
+def ask_the_gate(*, before: str) -> str:
+    """Why nothing may be done, or nothing; what has changed since `before` is logged."""
+    with glance():
+        why = gate.closed()
+    if why and why != before:
+        log.error("gate.closed", why=why)
+        with transaction():
+            gate.close_everywhere()
+    if before and not why:
+        log.info("gate.open")
+    return why
+
+
 def catch_up() -> None:
-    """Bring the database up to the opt-out journal: before anything is delivered."""
+    """Bring the database up to the opt-out journal before anything is delivered, and note how far the journals go."""
     with transaction():
         applied = optouts.catch_up(now=clock.now())
+        gate.remember()
     if applied:
         log.warning("journal.applied", lines=applied)
 

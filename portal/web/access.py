@@ -141,10 +141,11 @@ def _admit(level: Access, mark: Mark) -> ResponseReturnValue | None:
     if g.sign_in is None:
         return redirect(url_for("signin.sign_in", next=_here()), 303)
     account = g.sign_in.account
-    if level is DESK:
-        _admit_to_desk(account.staff)
-        return None
-    if mark.read is not ACCOUNT:
+    if DESK in (level, mark.read):
+        stopped = _admit_to_desk(g.sign_in)
+        if stopped is not None:
+            return stopped
+    elif mark.read is not ACCOUNT:
         if account.member is None:
             abort(403, "This sign-in belongs to the desk and has no member record.")
         assert request.view_args is not None
@@ -156,11 +157,15 @@ def _admit(level: Access, mark: Mark) -> ResponseReturnValue | None:
     return None
 
 
-def _admit_to_desk(staff: bool) -> None:
-    if not staff:
+def _admit_to_desk(sign_in: SignIn) -> ResponseReturnValue | None:
+    """Staff, with their second factor: whoever has set one up gives it, also where it is not required."""
+    account = sign_in.account
+    if not account.staff:
         abort(403, "This page is for the society's staff.")
-    if settings().desk_requires_second_factor:
-        abort(403, "The desk needs a second factor, which this sign-in does not have.")
+    if account.second_since is None:
+        required = settings().desk_requires_second_factor
+        return redirect(url_for("second_factor.set_up", next=_here()), 303) if required else None
+    return redirect(url_for("second_factor.give", next=_here()), 303) if sign_in.second_at is None else None
 
 
 def confirm(password: str) -> bool:
@@ -242,8 +247,8 @@ def by_address() -> str:
 
 
 def _limit_passwords(sign_in: SignIn) -> None:
-    """Guesses at the password by somebody who is signed in: ten in five minutes an account, counted before hashing."""
-    if request.method not in SAFE_METHODS and "password" in request.form:
+    """Guesses at the password or a code by somebody signed in: ten in five minutes an account, counted before all."""
+    if request.method not in SAFE_METHODS and not {"password", "code"}.isdisjoint(request.form):
         account = keyed_digest(str(sign_in.account_id), purpose="limits")
         db.session.rollback()  # a limit is counted in a transaction of its own
         if not limiter.limiter.hit(PASSWORDS_AGAIN, "password-again", account):

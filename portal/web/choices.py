@@ -6,7 +6,7 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from portal import clock
-from portal.domain import choices
+from portal.domain import bounces, choices, notices
 from portal.domain.errors import StaleRecord
 from portal.models import Member
 from portal.purposes import CHOICES
@@ -35,7 +35,7 @@ def page(member: Member) -> ResponseReturnValue:
         except StaleRecord as error:
             form.refuse("", str(error))
             form.take_up(choices.newest_row(member.id))
-    after = request.args.get("after", type=_row)
+    after = request.args.get("after", type=row_number)
     changes = choices.changes_since(member.id, after, now=now) if after is not None else []
     return render_template(
         "choices/choices.html",
@@ -45,6 +45,10 @@ def page(member: Member) -> ResponseReturnValue:
         changes=changes,
         after=after,
         shown=shown,
+        restricted_at=member.subject.restricted_at,
+        stands=notices.for_member(member.id, now),
+        trouble=bounces.trouble(member),
+        address=member.email,
     ), 422 if form.errors else 200
 
 
@@ -65,7 +69,7 @@ def undo(member: Member, after: int) -> ResponseReturnValue:
     return redirect(url_for("choices.page"), 303)
 
 
-def _row(text: str) -> int:
+def row_number(text: str) -> int:
     """A row's number; ValueError for what no row can have."""
     number = int(text)
     if not 0 <= number <= MOST:

@@ -1,4 +1,8 @@
-"""The one place where a page's work is committed: a POST whose answer is below 400. All else is rolled back."""
+"""The one place where a page's work is committed: a POST whose answer is below 400. All else is rolled back.
+
+What must stand before anything is shown is written by the page itself, in a short transaction of its own: a look of
+staff, the count of a download and its record.
+"""
 
 from __future__ import annotations
 

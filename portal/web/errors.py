@@ -13,7 +13,14 @@ from flask_limiter import RateLimitExceeded
 from flask_wtf.csrf import CSRFError
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from werkzeug.exceptions import BadRequest, HTTPException, InternalServerError, SecurityError, ServiceUnavailable
+from werkzeug.exceptions import (
+    BadRequest,
+    HTTPException,
+    InternalServerError,
+    SecurityError,
+    ServiceUnavailable,
+    TooManyRequests,
+)
 
 from portal import clock
 from portal.domain.errors import DomainError, LinkUsedUp
@@ -77,7 +84,7 @@ def away(error: Exception) -> ResponseReturnValue:
     if without_database is not None and not isinstance(error, OSError):
         return without_database()  # type: ignore[no-any-return]
     log.error("database.away", kind=type(error).__name__)
-    answer = ServiceUnavailable("The portal cannot reach its records just now. Nothing was changed.")
+    answer = ServiceUnavailable()
     return (
         render_template("errors/error.html", error=answer, reference="", wait=""),
         503,
@@ -114,6 +121,8 @@ def _retry_after(error: HTTPException) -> int:
     """Seconds, in whole minutes: until the limit's window ends, or as long as the limit on guessed passwords is."""
     if error.code != 429:
         return RETRY_AFTER
+    if isinstance(error, TooManyRequests) and isinstance(error.retry_after, int):
+        return math.ceil(error.retry_after / 60) * 60
     if not isinstance(error, RateLimitExceeded) or limiter.current_limit is None:
         return access.PASSWORDS_AGAIN.get_expiry()
     left = limiter.current_limit.reset_at - 1 - clock.now().timestamp()

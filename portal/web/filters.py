@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+import re
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from flask import Flask, g, get_flashed_messages, request
 from jinja2 import StrictUndefined
+from markupsafe import Markup
 from werkzeug.exceptions import default_exceptions
 
+from portal import clock
+from portal.clock import society_date
 from portal.domain import values
 from portal.extensions import settings
-from portal.models import Member, Trail
+from portal.models import Member
+from portal.purposes import BACKUP_DAYS, CHOICES, HOLDINGS
 from portal.vocabulary import Door, Personal
 from portal.web.headers import static_url
 
@@ -25,7 +30,54 @@ STATES = {
     "refused": ("Refused", "stop"),
     "withdrawn": ("Withdrawn by you", "plain"),
 }
-STEPS = {"received": "Request received, receipt sent", "withdrawn": "Request withdrawn"}
+DESK_STATES = STATES | {
+    "received": ("New", "warn"),
+    "verifying": ("We wait to know who it is", "wait"),
+    "working": ("In work", "wait"),
+    "extended": ("Extended, in work", "wait"),
+    "withdrawn": ("Withdrawn", "plain"),
+}
+STEPS = {
+    "received": "Request received, receipt sent",
+    "opened": "Opened by this portal",
+    "withdrawn": "Request withdrawn",
+    "do_not_wait": "The 72 hours were given up",
+    "approved": "Looked at and approved",
+    "held": "Put on hold",
+    "resumed": "The hold is over",
+    "begun": "Its turn to be deleted has come",
+    "carried_out": "Deleted from this portal",
+    "checked": "Checked: nothing is left here",
+    "needs_attention": "Something is left here: we look into it",
+    "closed_by_erasure": "Closed, because the data were deleted",
+    "stands_again": "Stopped: what had ended stands again",
+    "nothing_to_erase": "Looked at: everything is still needed",
+    "fulfilled": "Done, here and elsewhere",
+    "turned_off": "All news and offers turned off",
+    "taken": "Taken by somebody of our staff",
+    "identity_asked": "Asked who it is",
+    "identity_reminder_7": "Reminded that we wait for an answer",
+    "identity_reminder_21": "Reminded once more that we wait for an answer",
+    "verified": "We know who it is",
+    "added": "Something added",
+    "extended": "Extended, with the reason",
+    "answered": "Answered",
+    "refused": "Refused, with the reason",
+    "refusal_proposed": "Refusal proposed; a second person has to agree",
+    "note": "Note of staff to staff",
+    "sent_elsewhere": "Sent to the other organisation, or not possible",
+    "restricted": "The data only lie here now",
+    "restriction_lifted": "The restriction is over",
+    "staff_told": "Staff told by email",
+    "staff_told_together": "Staff told by email, together with others",
+    "due_14": "Staff reminded: 14 days left",
+    "due_7": "Staff reminded: 7 days left",
+    "due_3": "Staff reminded: 3 days left",
+    "due_1": "Staff reminded: the last day",
+    "overdue": "Staff told that it is overdue",
+    "demonstration": "Part of the demonstration",
+}
+BY = {"member": "You", "staff": "The society", "portal": "This portal"}
 SHOWN = {
     ("address_kind", "work"): "Business",
     ("address_kind", "home"): "Home",
@@ -38,9 +90,15 @@ HERE = {
     "overview": "overview",
     "members": "profile",
     "choices": "choices",
+    "events": "choices",
+    "held": "held",
     "requests": "requests",
     "security": "security",
     "desk": "desk",
+    "handling": "desk",
+    "lists": "desk",
+    "disclosures": "desk",
+    "changes": "desk",
 }
 
 
@@ -54,23 +112,25 @@ def init_app(app: Flask) -> None:
         "door": lambda code: Door(code).words,
         "label": label,
         "shown": shown,
-        "act_words": act_words,
         "state_words": STATES.__getitem__,
+        "desk_words": DESK_STATES.__getitem__,
         "step_words": lambda step: STEPS.get(step, step),
+        "by_words": lambda by: BY.get(by, "The society"),
         "due_words": due_words,
+        "country": lambda code: values.country_name(code) if code else "",
+        "holding": HOLDINGS.__getitem__,
+        "sentence": lambda text: f"{text[:1].upper()}{text[1:]}.",
+        "backups_end": lambda at: society_date(at) + timedelta(days=BACKUP_DAYS),
+        "said": said,
         "own_words": lambda text: text not in LIBRARY_WORDS,
     }
-    app.jinja_env.globals |= {"static_url": static_url, "flashes": _flashes}
+    app.jinja_env.globals |= {"static_url": static_url, "flashes": _flashes, "backup_days": BACKUP_DAYS}
     app.context_processor(frame)
 
 
 def day(value: date | datetime | None) -> str:
     """As in "4 December 2026"."""
-    if value is None:
-        return ""
-    if isinstance(value, datetime):
-        value = value.astimezone(UTC).date()
-    return f"{value.day} {value:%B %Y}"
+    return "" if value is None else clock.in_words(value)
 
 
 def moment(value: datetime | None) -> str:
@@ -96,11 +156,32 @@ def shown(member: Member, name: str) -> object:
     return SHOWN.get((name, value), value)
 
 
-def act_words(act: Trail) -> str:
-    """One row of the trail as half a sentence, as in "City changed"."""
-    note = Member.__table__.columns[act.field].info["note"] if act.field in Member.__table__.columns else None
+def said(text: str) -> Markup:
+    """What somebody wrote, with its line breaks; links lead to this portal and nowhere else."""
+    base = settings().url
+    link = Markup('<a href="{}">{}</a>')
+    found = re.split(rf"({re.escape(base)}/[\w/.-]*\w)", text)
+    words = [link.format(each.removeprefix(base), each) if number % 2 else each for number, each in enumerate(found)]
+    return Markup('<bdi class="lines">{}</bdi>').format(Markup("").join(words))
+
+
+def act_words(act: str, field: str = "") -> str:
+    """What a row of the trail tells as half a sentence, as in "City changed"."""
+    note = Member.__table__.columns[field].info["note"] if field in Member.__table__.columns else None
     what = note.label if isinstance(note, Personal) else "your record"
-    return {"changed": f"{what} changed", "created": "your record was made"}.get(act.act, f"your record was {act.act}")
+    words = {
+        "answered": f"{CHOICES[field].label if field in CHOICES else what} changed",
+        "changed": f"{what} changed",
+        "exported": "your changes were written into a file for the membership system",
+        "created": "your record was made",
+        "restricted": "the use of your data was restricted",
+        "used again": "the restriction of your data ended",
+        "suspended": "your sign-in was suspended",
+        "let in again": "the suspension of your sign-in ended",
+        "mail came back": "broadcast email stopped, because mail to your address came back",
+        "address works": "mail to your address works again",
+    }
+    return words.get(act, f"your record was {act}")
 
 
 def due_words(due_on: date, today: date) -> tuple[str, str]:

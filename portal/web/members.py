@@ -7,7 +7,7 @@ from flask.typing import ResponseReturnValue
 
 from portal import clock
 from portal.datamap import inventory
-from portal.domain import choices, members, values
+from portal.domain import changes, choices, members, recognitions, values
 from portal.domain.errors import StaleRecord, TooManyChanges
 from portal.extensions import Base, limiter
 from portal.models import Member
@@ -36,7 +36,9 @@ def profile(member: Member) -> ResponseReturnValue:
         groups=groups,
         labels=values.address_labels(member.country),
         suppressed=choices.standing(member.id)[SUPPRESS],
+        recognitions=recognitions.of(member),
         waiting=members.waiting_change(member),
+        ways=changes.ways(member.id, now=clock.now()),
         doubts=values.address_doubts(member.country, {name: getattr(member, name) for name in ADDRESS}),
     )
 

@@ -9,10 +9,11 @@ from flask import Blueprint, g, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 
 from portal import clock
-from portal.domain import choices, events, members, notices, requests, trail
+from portal.domain import bounces, choices, events, members, notices, progress, requests, trail
 from portal.domain.choices import Standing
 from portal.domain.kinds import KINDS
 from portal.models import Trail
+from portal.models.notice import CHANGE_WORDS
 from portal.vocabulary import Door
 from portal.web.access import PUBLIC, access
 from portal.web.filters import act_words
@@ -35,17 +36,20 @@ def start() -> ResponseReturnValue:
         member=member,
         standing=standing,
         kinds=KINDS,
+        due_on=progress.due_on,
         requests=[each for each in requests.of(member) if each.is_open],
         registrations=events.of(member),
         lately=_lately(trail.latest(member.id, limit=5), standing),
         waiting=members.waiting_change(member),
-        notice_in_force=notices.in_force(clock.now()),
+        stands=notices.for_member(member.id, clock.now()),
+        change_words=CHANGE_WORDS,
+        trouble=bounces.trouble(member),
     )
 
 
 def _lately(acts: list[Trail], standing: Mapping[str, Standing]) -> list[tuple[datetime, str, str]]:
     """The five newest changes, of the record and of choices: when, what, by which door."""
-    of_record = [(act.at, act_words(act), Door(act.door).words) for act in acts]
+    of_record = [(act.at, act_words(act.act, act.field), Door(act.door).words) for act in acts]
     of_choices = [
         (each.at, f"{each.choice.label}: {each.option.label}", each.door.words)
         for each in standing.values()

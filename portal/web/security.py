@@ -9,7 +9,7 @@ from flask import Blueprint, abort, flash, g, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 
 from portal import clock
-from portal.domain import signin
+from portal.domain import second_factor, signin
 from portal.domain.errors import PasswordRefused
 from portal.web.access import ACCOUNT, PUBLIC, RECENT, access, remember_session
 from portal.web.forms.signin import ChangePasswordForm, ConfirmForm
@@ -27,6 +27,7 @@ def page() -> ResponseReturnValue:
         account=g.sign_in.account,
         sign_ins=signin.sign_ins(g.sign_in.account, now=now),
         this_one=g.sign_in.kept_by_id or g.sign_in.id,
+        codes_left=second_factor.left(g.sign_in.account) if g.sign_in.account.second_since else 0,
         failures=signin.failures(g.sign_in.account, since=now - timedelta(days=30)),
     )
 

@@ -40,6 +40,7 @@ from portal.web.access import (
     next_path,
     remember_session,
 )
+from portal.web.download import PAGES_OF_FILES
 from portal.web.forms import AddressForm
 from portal.web.forms.signin import EmptyForm, PasswordAgainForm, SetPasswordForm, SignInForm
 
@@ -56,7 +57,7 @@ WRONG = "The email address and the password do not belong together. Check both, 
 def sign_in() -> ResponseReturnValue:
     """`/sign-in`."""
     if g.sign_in is not None:
-        return redirect(next_path("/"), 303)
+        return redirect(_onward(), 303)
     form = SignInForm()
     if not form.validate_on_submit():
         return render_template("signin/sign_in.html", form=form, next=next_path("")), 422 if form.errors else 200
@@ -72,7 +73,7 @@ def sign_in() -> ResponseReturnValue:
         return render_template("signin/sign_in.html", form=form, next=next_path("")), 422
     _end_held()
     remember_session(opened.sign_in)
-    return _with_keep_cookie(redirect(next_path("/"), 303), opened.keep_token)
+    return _with_keep_cookie(redirect(_onward(), 303), opened.keep_token)
 
 
 @bp.route("/sign-in/again", methods=["GET", "POST"])
@@ -81,7 +82,7 @@ def sign_in_again() -> ResponseReturnValue:
     """`/sign-in/again`: the password once more, before something that matters."""
     form = PasswordAgainForm()
     if not form.asks_password or form.validate_on_submit():
-        return redirect(next_path("/"), 303)
+        return redirect(_onward(), 303)
     return render_template("signin/again.html", form=form, next=next_path("/")), 422 if form.errors else 200
 
 
@@ -142,6 +143,12 @@ def set_password(token: str) -> ResponseReturnValue:
     if link is None:
         abort(404)
     return render_template("signin/set_password.html", form=form, link=link, token=token), 422 if form.errors else 200
+
+
+def _onward() -> str:
+    """Where the visitor was going; to the page of a file, since a file would leave the browser on this form."""
+    path = next_path("/")
+    return PAGES_OF_FILES.get(path, path)
 
 
 def _mail_a_link(wanted: str, template: str) -> ResponseReturnValue:

@@ -66,13 +66,15 @@ def _refuse() -> NoReturn:
 
 
 def _acknowledge(wanted: UnsubscribeToken, via: Door, answer: Response) -> Response:
-    """Stop it. Should the database be away, now or when it commits, the journal takes it and the answer is the same."""
+    """Stop it. Should the database be away or not be asked, the journal takes it and the answer is the same."""
     now = clock.now()
 
     def without_database() -> Response:
         optouts.stop_without_database(wanted, via=via, now=now)
         return answer
 
+    if g.closed:
+        return without_database()
     g.without_database = without_database
     unsubscribe.stop(wanted, via=via, now=now)
     return answer
