@@ -5,7 +5,7 @@ BIN := .venv/bin
 LOCKED := requirements.txt tests/requirements.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help test lint lock promises bench
+.PHONY: help test lint lock promises bench drill
 
 help:  ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -40,19 +40,18 @@ run: .venv/ready  ## start the portal with demonstration data on http://127.0.0.
 		"The portal: $${PORTAL_URL:-http://127.0.0.1:$$PORT}/    its mail: /dev/mailbox    stop: Ctrl-C" >&2
 	@exec $(FLASK) serve
 
-# What asks of words, headers and addresses alone: the first run has seen it, another database changes nothing in it.
-WORDS := $(addprefix tests/rules/test_,access.py templates.py headers.py csrf.py urls.py cookies.py) \
-	$(addprefix tests/mail/test_,messages.py headers.py transport.py) tests/cli/test_serve.py
-
 test: .venv/installed  ## run the whole suite, on SQLite and on PostgreSQL
-	$(BIN)/python -m pytest -n auto --dist loadfile
-	$(BIN)/python -m pytest -n auto --dist loadfile --database=postgresql -m "not browser" $(addprefix --ignore=,$(WORDS))
+	$(BIN)/python -m pytest -n auto --dist worksteal --database=both
 
 screens: .venv/installed  ## a picture of every page into screens/, to look at
 	$(BIN)/python -m tests.screens
 
 bench: .venv/installed  ## measure the portal against its limits (docs/bench.md); about four minutes
 	$(BIN)/python -m bench $(BENCH)
+
+drill: .venv/installed  ## restore yesterday's database and see that nobody comes back (docs/restore.md)
+	$(BIN)/python -m tests.drills.restore
+	$(BIN)/python -m tests.drills.restore --database postgresql
 
 lint: .venv/installed  ## check style, types and layers
 	$(BIN)/ruff check

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -53,6 +55,9 @@ class Config:
     unsubscribe_mailbox: str
     ratelimit_storage_uri: str
     trusted_proxies: int
+    security_contact: str
+    security_expires: date | None
+    prometheus_multiproc_dir: str
     society_name: str
     society_short_name: str
     society_postal_address: str
@@ -169,6 +174,9 @@ class _Reader:
             unsubscribe_mailbox=environ.get("UNSUBSCRIBE_MAILBOX", ""),
             ratelimit_storage_uri=environ.get("RATELIMIT_STORAGE_URI", "database://"),
             trusted_proxies=self._number("TRUSTED_PROXIES", 0),
+            security_contact=self._contact("SECURITY_CONTACT"),
+            security_expires=self._date("SECURITY_EXPIRES"),
+            prometheus_multiproc_dir=self._folder("PROMETHEUS_MULTIPROC_DIR"),
             society_name=environ.get("SOCIETY_NAME", "International Microelectronics Assembly and Packaging Society"),
             society_short_name=environ.get("SOCIETY_SHORT_NAME", "IMAPS"),
             society_postal_address=environ.get("SOCIETY_POSTAL_ADDRESS", ""),
@@ -236,6 +244,27 @@ class _Reader:
         self.problems += [f"{name}: {text!r} is not an email address" for text in addresses if "@" not in text]
         return tuple(addresses)
 
+    def _contact(self, name: str) -> str:
+        """An address or a page, as RFC 9116 §2.5.3 has them: a URI."""
+        text = self.environ.get(name, "").strip()
+        if text and not re.fullmatch(r"(https://|mailto:)[!-~]+|[!-~]+@[!-~]+", text):
+            self.problems.append(f"{name} is neither an email address nor a page that begins with https://")
+        return text if ":" in text or not text else f"mailto:{text}"
+
+    def _date(self, name: str) -> date | None:
+        text = self.environ.get(name, "").strip()
+        try:
+            return date.fromisoformat(text) if text else None
+        except ValueError:
+            self.problems.append(f"{name} is not a date such as 2027-06-30")
+            return None
+
+    def _folder(self, name: str) -> str:
+        text = self.environ.get(name, "")
+        if "\0" in text or (text and not Path(text).is_dir()):
+            self.problems.append(f"{name} is not a folder")
+        return text
+
     def _number(self, name: str, otherwise: int) -> int:
         text = self.environ.get(name, "")
         if text and not text.isdecimal():
@@ -276,6 +305,8 @@ class _Reader:
             self.problems.append("PORTAL_URL must begin with https:// in production")
 
     def _check_mail(self, config: Config) -> None:
+        if "@" not in config.mail_default_sender and self.environ.get("MAIL_DEFAULT_SENDER"):
+            self.problems.append("MAIL_DEFAULT_SENDER is not an email address")
         if self.production and config.mail_server and not (config.mail_use_tls or config.mail_use_ssl):
             self.problems.append("MAIL_USE_TLS or MAIL_USE_SSL must be on in production")
         if config.mail_use_tls and config.mail_use_ssl:
