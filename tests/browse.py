@@ -14,19 +14,20 @@ import html
 import re
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import cached_property
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import html5lib
-from bs4 import BeautifulSoup, Tag
+from bs4 import BeautifulSoup, NavigableString, Tag
 from flask import Flask
 from flask.testing import FlaskClient
 from itsdangerous import BadSignature
 from werkzeug.test import TestResponse
 
-from portal import clock
+from portal import authorities, clock
 from portal.domain import signin
-from portal.extensions import db, glance
+from portal.extensions import db, glance, transaction
 from portal.models import Account, Member
 from portal.web.headers import HEADERS
 from tests import people
@@ -45,13 +46,20 @@ SENTINELS = {person["email"]: tuple(str(person[name]) for name in TELLING) for p
     people.DANA_EMAIL: (people.DANA_EMAIL,)
 }
 WITHOUT_COOKIES = re.compile(r"/unsubscribe/[^/]*\.[^/]*")
+AUTHORITIES = {authority.site for authority in authorities.AUTHORITIES.values()}
 ELSEWHERE = {  # absolute links may lead to these, from /cookies alone
     "https://tools.google.com/dlpage/gaoptout",
     "https://optout.aboutads.info/",
     "https://www.youronlinechoices.eu/",
 }
 REFUSED_EARLY = (400, 413, 429, 503)  # before anybody asks, or can ask, who the visitor is
+CHANGES_EACH_TIME = re.compile(rb'(?<=name="csrf_token" value=")[^"]+(?=")')
+SEEN: set[tuple[str, int, bytes]] = set()
+MARKUP = re.compile(rb"<[^>]*>|&[^\s;<&]*;?")
+VALUES = re.compile(rb'="[^"<>&]*"| (?:checked|selected)(?=[ >])')
+VALID: set[tuple[bytes, ...]] = set()
 NOT_TYPED_IN = ("hidden", "submit", "button")
+CONTROLS = ("input", "select", "textarea")
 
 
 class Page:
@@ -63,7 +71,16 @@ class Page:
         self.status = response.status_code
         self.headers = response.headers
         self.body = response.get_data()
-        self.soup = BeautifulSoup(self.body.decode(), "html.parser")
+
+    @cached_property
+    def soup(self) -> BeautifulSoup:
+        """What stands on the page, read when a test first asks."""
+        return BeautifulSoup(self.body.decode() if self.response.mimetype == "text/html" else "", "html.parser")
+
+    @cached_property
+    def tags(self) -> list[Tag]:
+        """Every element in the order of the page. Asking these one by one takes a tenth of what `find_all` does."""
+        return tags(self.soup)
 
     @property
     def location(self) -> str:
@@ -88,11 +105,11 @@ class Page:
 
     @property
     def forms(self) -> list[Tag]:
-        return list(self.soup.find_all("form"))
+        return [each for each in self.tags if each.name == "form"]
 
     def has_button(self, text: str) -> bool:
         """Whether a button with this text stands on the page."""
-        return any(_button_text(each) == text for each in self.soup.find_all("button"))
+        return any(_button_text(each) == text for each in self.tags if each.name == "button")
 
     def controls(self, form: Tag | None = None) -> dict[str, str]:
         """What the controls of a form (the page's only one in main, or the given) hold, by name; one value each."""
@@ -142,14 +159,14 @@ class Browse:
         self.turn_to(as_)
         forms = [form for form in self.page.forms if form["action"] == path]
         if button:
-            forms = [form for form in forms if any(_button_text(each) == button for each in form.find_all("button"))]
+            forms = [form for form in forms if any(_button_text(each) == button for each in tags(form, "button"))]
         assert forms, f"the page {self.page.path} has no form to {path}"
-        pressed = next((each for each in forms[0].find_all("button") if _button_text(each) == button), None)
+        pressed = next((each for each in tags(forms[0], "button") if _button_text(each) == button), None)
         return self._send(forms[0], pressed, data or {}, status, more)
 
     def press(self, button: str, data: Typed | None = None, *, status: int = 303, **more: Any) -> Page:
         """Press a button of the open page, after typing into its form; controls are named by label or by name."""
-        buttons = [each for each in self.page.soup.find_all("button") if _button_text(each) == button]
+        buttons = [each for each in tags(self.page.soup, "button") if _button_text(each) == button]
         assert buttons, f"the page {self.page.path} has no button {button}: {self.page.said[:400]}"
         pressed = next((each for each in buttons if each.find_parent("main")), buttons[0])
         form = pressed.find_parent("form")
@@ -162,13 +179,33 @@ class Browse:
 
     # People -----------------------------------------------------------------------------------------------
 
-    def sign_in(self, person: Person, *, password: str = "", keep: bool = False, status: int = 303) -> Page:
-        """Sign in through the page, in this person's own browser."""
-        address = person.email if isinstance(person, Member) else person.address
+    def sign_in(self, person: Person, *, password: str = "", keep: bool = False) -> None:
+        """Sign in, in this person's own browser: through the page if it matters how, otherwise by its verb alone."""
+        address = str(person.email if isinstance(person, Member) else person.address)
         self.turn_to(person)
+        if not password and not keep:
+            self._enter(address)
+            return
         self("/sign-in")
-        typed = {"Email address": address or "", "Password": password or PASSWORDS[address or ""]}
-        return self.press("Sign in", {**typed, "Keep me signed in": keep}, status=status)
+        typed = {"Email address": address, "Password": password or PASSWORDS[address]}
+        self.press("Sign in", {**typed, "Keep me signed in": keep})
+
+    def _enter(self, address: str) -> None:
+        """What the page does once the password is proved: the rest of it is a good part of a test's time."""
+        db.session.rollback()
+        with transaction():
+            account = signin.find_account(address)
+            assert account is not None
+            assert account.password_hash is not None
+            proved = signin.Proved(account.id, account.password_hash)
+            opened = signin.open_sign_in(
+                proved, "", keep=False, browser="A browser", network="127.0.0.0/24", now=clock.now()
+            )
+            assert opened is not None
+            token = opened.sign_in.token
+        with self.client.session_transaction(base_url=self.base) as session:
+            session.clear()
+            session["_user_id"] = token
 
     def turn_to(self, person: Person | str | None) -> None:
         """Take another browser: a person's own, or that of a visitor without a sign-in."""
@@ -256,7 +293,9 @@ class Browse:
     def _check_strangers(self, page: Page) -> None:
         """Nobody else's data, except what this browser itself has typed; staff see people at the desk."""
         mine = self.addresses.get(self.who, "")
-        if mine == people.DANA_EMAIL and page.path.startswith("/desk"):
+        if mine.endswith("@desk.example.org") and page.path.startswith("/desk"):
+            return
+        if page.path.startswith("/events/") and page.path.endswith("/roster"):  # who is on it chose to be seen
             return
         seen = html.unescape(page.body.decode()).lower()
         typed = {text.strip().lower() for text in self.typed.get(self.who, set())}
@@ -274,12 +313,12 @@ class Browse:
 def filled(form: Tag) -> list[tuple[str, str]]:
     """What a browser sends if nothing is typed: every control as it stands, buttons left out."""
     pairs: list[tuple[str, str]] = []
-    for control in form.find_all(["input", "select", "textarea"]):
+    for control in tags(form, *CONTROLS):
         name, kind = str(control.get("name", "")), str(control.get("type", "text"))
         if not name or control.has_attr("disabled"):
             continue
         if control.name == "select":
-            options = control.find_all("option")
+            options = tags(control, "option")
             chosen = [each for each in options if each.has_attr("selected")] or options[:1]
             pairs += [(name, str(each.get("value", each.get_text()))) for each in chosen]
         elif control.name == "textarea":
@@ -309,29 +348,37 @@ def _typed(form: Tag, key: str, typed: str | bool | list[str]) -> tuple[str, lis
         return name, [str(first.get("value", "on"))] if typed else []
     values = typed if isinstance(typed, list) else [typed]
     if first.name == "select":
-        words = {_words(each): str(each.get("value", "")) for each in first.find_all("option")}
+        words = {_words(each): str(each.get("value", "")) for each in tags(first, "option")}
         return name, [words.get(each, each) for each in values]
     if first.get("type") in ("radio", "checkbox"):
-        words = {_label(form, each): str(each["value"]) for each in controls}
+        labels = _labels(form)
+        words = {labels.get(str(each.get("id")), ""): str(each["value"]) for each in controls}
         return name, [words.get(each, each) for each in values]
     return name, values
 
 
 def _named(form: Tag, key: str) -> list[Tag]:
     """The controls of a name, of a label, or under a legend."""
-    controls = [each for each in form.find_all(["input", "select", "textarea"]) if each.get("name")]
+    controls = [each for each in tags(form, *CONTROLS) if each.get("name")]
     by_name = [each for each in controls if each["name"] == key]
     if by_name:
         return by_name
-    for fieldset in form.find_all("fieldset", role="radiogroup"):
-        if fieldset.legend and _words(fieldset.legend) == key:
+    for fieldset in tags(form, "fieldset"):
+        if fieldset.get("role") == "radiogroup" and fieldset.legend and _words(fieldset.legend) == key:
             return [each for each in controls if each.find_parent("fieldset") is fieldset]
-    return [each for each in controls if _label(form, each) == key]
+    labels = _labels(form)
+    return [each for each in controls if labels.get(str(each.get("id"))) == key]
 
 
-def _label(form: Tag, control: Tag) -> str:
-    labels = form.find_all("label", attrs={"for": control["id"]}) if control.get("id") else []
-    return _words(labels[0]).removesuffix(" (optional)") if labels else ""
+def _labels(form: Tag) -> dict[str, str]:
+    """The words of each label, by the id of its control; of two, the first."""
+    found = [each for each in reversed(tags(form, "label")) if each.get("for")]
+    return {str(each["for"]): _words(each).removesuffix(" (optional)") for each in found}
+
+
+def tags(within: Tag, *names: str) -> list[Tag]:
+    """The elements within another, of these names if some are given."""
+    return [each for each in within.descendants if isinstance(each, Tag) and (not names or each.name in names)]
 
 
 def _button_text(button: Tag) -> str:
@@ -339,8 +386,9 @@ def _button_text(button: Tag) -> str:
     return " ".join(
         "".join(
             text
-            for text in button.find_all(string=True)
-            if not any("hidden" in (parent.get("class") or []) for parent in text.parents if parent is not button)
+            for text in button.descendants
+            if isinstance(text, NavigableString)
+            and not any("hidden" in (parent.get("class") or []) for parent in text.parents if parent is not button)
         ).split()
     )
 
@@ -366,23 +414,31 @@ def check_headers(page: Page) -> None:
 
 
 def check(page: Page) -> None:
-    """Every promise that a page makes by being one of ours."""
+    """Every promise that a page makes by being one of ours; the same page, letter by letter, is asked once."""
+    content = (page.path, page.status, CHANGES_EACH_TIME.sub(b"", page.body))
+    if content in SEEN:
+        return
     for look in LOOKS:
         look(page)
+    SEEN.add(content)
 
 
 def _is_html(page: Page) -> None:
-    parser = html5lib.HTMLParser(strict=True)
-    try:
-        parser.parse(page.body.decode())
-    except html5lib.html5parser.ParseError as error:
-        raise AssertionError(f"{page.path} is not valid HTML: {parser.errors or error}") from error
+    """Pages of the same elements and character references, whatever the words between them, are parsed once."""
+    markup = tuple(MARKUP.findall(VALUES.sub(b"=", page.body)))
+    if markup not in VALID:
+        parser = html5lib.HTMLParser(strict=True)
+        try:
+            parser.parse(page.body.decode())
+        except html5lib.html5parser.ParseError as error:
+            raise AssertionError(f"{page.path} is not valid HTML: {parser.errors or error}") from error
+        VALID.add(markup)
     assert page.soup.html is not None, page.path
     assert page.soup.html.get("lang") == "en", f"{page.path}: no language"
 
 
 def _has_one_heading_and_title(page: Page) -> None:
-    headings = page.soup.find_all("h1")
+    headings = [each for each in page.tags if each.name == "h1"]
     assert len(headings) == 1, f"{page.path} has {len(headings)} h1"
     heading = " ".join(headings[0].get_text().split())
     title = " ".join(page.soup.title.get_text().split()) if page.soup.title else ""
@@ -391,30 +447,28 @@ def _has_one_heading_and_title(page: Page) -> None:
 
 
 def _has_unique_ids(page: Page) -> None:
-    ids = [str(each["id"]) for each in page.soup.find_all(id=True)]
+    ids = [str(each["id"]) for each in page.tags if each.has_attr("id")]
     assert len(ids) == len(set(ids)), f"{page.path}: twice the id {sorted(i for i in ids if ids.count(i) > 1)}"
-    for each in page.soup.find_all(attrs={"aria-describedby": True}):
-        missing = set(str(each["aria-describedby"]).split()) - set(ids)
+    for each in page.tags:
+        missing = set(str(each.get("aria-describedby", "")).split()) - set(ids)
         assert not missing, f"{page.path}: aria-describedby names {missing}, which is not there"
-    for link in page.soup.find_all("a", href=re.compile("^#.")):
-        assert str(link["href"])[1:] in ids, f"{page.path}: {link['href']} leads nowhere"
+        place = str(each.get("href", "")) if each.name == "a" else ""
+        assert not place.startswith("#") or place == "#" or place[1:] in ids, f"{page.path}: {place} leads nowhere"
 
 
 def _labels_every_control(page: Page) -> None:
-    for control in page.soup.find_all(["input", "select", "textarea"]):
-        if control.get("type") in NOT_TYPED_IN:
-            continue
-        labels = page.soup.find_all("label", attrs={"for": control.get("id")}) if control.get("id") else []
-        named = any(_words(each) for each in labels) or control.get("aria-label")
-        assert named, f"{page.path}: the control {control.get('name')} has no label"
-    for button in page.soup.find_all("button"):
-        assert _button_text(button), f"{page.path}: a button without words"
+    labelled = {name for name, words in _labels(page.soup).items() if words}
+    for each in page.tags:
+        if each.name in CONTROLS and each.get("type") not in NOT_TYPED_IN:
+            named = each.get("id") in labelled or each.get("aria-label")
+            assert named, f"{page.path}: the control {each.get('name')} has no label"
+        assert each.name != "button" or _button_text(each), f"{page.path}: a button without words"
 
 
 def _sums_errors_up(page: Page) -> None:
     """A form with errors: the summary comes first, leads to each field, and each field knows its error."""
     summary = _one(page, class_="error-summary")
-    wrong = page.soup.find_all(attrs={"aria-invalid": "true"})
+    wrong = [each for each in page.tags if each.get("aria-invalid") == "true"]
     if summary is None:
         assert not wrong, f"{page.path}: fields with errors and no summary"
         return
@@ -438,7 +492,7 @@ def _sums_errors_up(page: Page) -> None:
 
 
 def _runs_nothing_inline(page: Page) -> None:
-    for tag in page.soup.find_all(True):
+    for tag in page.tags:
         bad = [name for name in tag.attrs if name == "style" or name.startswith("on")]
         assert not bad, f"{page.path}: <{tag.name}> has {bad}"
         assert tag.name != "style", f"{page.path}: a style element"
@@ -453,22 +507,24 @@ def _has_safe_forms(page: Page) -> None:
         assert action.startswith("/"), f"{page.path}: a form with the action {action!r}"
         assert not action.startswith("//"), f"{page.path}: a form to another host"
         if str(form.get("method", "get")).lower() == "post" and not anonymous:
-            tokens = form.find_all("input", attrs={"name": "csrf_token", "type": "hidden"})
+            inputs = tags(form, "input")
+            tokens = [each for each in inputs if (each.get("name"), each.get("type")) == ("csrf_token", "hidden")]
             assert len(tokens) == 1, f"{page.path}: the form to {action} has {len(tokens)} form tokens"
             assert tokens[0].get("value"), f"{page.path}: the form to {action} has an empty form token"
-        buttons = form.find_all("button", attrs={"type": "submit"})
+        buttons = [each for each in tags(form, "button") if each.get("type") == "submit"]
         if len(buttons) > 1:
             assert "main" in (buttons[0].get("class") or []), f"{page.path}: the main button is not the first"
 
 
 def _leads_nowhere_else(page: Page) -> None:
-    for tag, name in (("a", "href"), ("link", "href"), ("script", "src"), ("img", "src")):
-        for each in page.soup.find_all(tag, attrs={name: True}):
-            target = str(each[name])
-            if target.startswith(("/", "#", "mailto:", "?")) and not target.startswith("//"):
-                continue
-            allowed = page.path == "/cookies" and target in ELSEWHERE
-            assert allowed, f"{page.path} leads to {target}"
+    leading = {"a": "href", "link": "href", "script": "src", "img": "src"}
+    for each in page.tags:
+        name = leading.get(each.name, "")
+        target = str(each.get(name, "/"))
+        if target.startswith(("/", "#", "mailto:", "?")) and not target.startswith("//"):
+            continue
+        allowed = target in AUTHORITIES or (page.path == "/cookies" and target in ELSEWHERE)
+        assert allowed, f"{page.path} leads to {target}"
 
 
 LOOKS = (

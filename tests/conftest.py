@@ -30,6 +30,7 @@ from jinja2 import FileSystemBytecodeCache
 from sqlalchemy import event
 from sqlalchemy.orm import Session as DatabaseSession
 from sqlalchemy.orm import scoped_session
+from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
 from config import Config
@@ -39,6 +40,8 @@ from tests import databases
 from tests.browse import Browse
 from tests.people import NOW, People, settle
 from tests.settings import config_for
+
+TESTS = Path(__file__).parent
 
 # A slow machine is no failure; where CI is set, the same examples are tried each time.
 hypothesis_settings.register_profile("portal", deadline=None, derandomize=os.environ.get("CI") == "true")
@@ -54,11 +57,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+# With `both`, these are asked on SQLite alone: words, headers and addresses, which a database does not change, and
+# pages whose verbs tests/domain and tests/datamap try on both.
+ONCE = {
+    "rules": "access templates headers csrf urls cookies errors get_never_writes",
+    "mail": "messages headers transport outbox bounces doctor",
+    "cli": "serve demo members groups broadcasts notices invite",
+    "web": "ask broadcasts choices desk download enumeration erasure events held history lists load notices operators"
+    " profile requests second_factor signin unsubscribe walk",
+}
+ON_SQLITE_ALONE = {f"{folder}/test_{name}.py" for folder, names in ONCE.items() for name in names.split()}
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "engine_name" in metafunc.fixturenames:
         chosen = metafunc.config.getoption("--database")
-        names = ("sqlite", "postgresql") if chosen == "both" else (chosen,)
-        metafunc.parametrize("engine_name", names, scope="session")
+        once = metafunc.definition.path.relative_to(TESTS).as_posix() in ON_SQLITE_ALONE
+        both = ("sqlite",) if once else ("sqlite", "postgresql")
+        metafunc.parametrize("engine_name", both if chosen == "both" else (chosen,), scope="session")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -164,6 +180,21 @@ def compiled_templates(tmp_path_factory: pytest.TempPathFactory) -> FileSystemBy
     return FileSystemBytecodeCache(str(tmp_path_factory.mktemp("templates")))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def compiled_addresses() -> None:
+    """Addresses of pages compiled once for all portals of the run: nine tenths of what it takes to make one."""
+    compile_builder = Rule._compile_builder
+    built: dict[object, Any] = {}
+
+    def once(rule: Rule, append_unknown: bool = True) -> Any:
+        key = (tuple(rule._trace), repr(rule.defaults), append_unknown)
+        if key not in built:
+            built[key] = compile_builder(rule, append_unknown)
+        return built[key]
+
+    Rule._compile_builder = once  # type: ignore[assignment, method-assign]
+
+
 @pytest.fixture
 def settings() -> dict[str, str]:
     """What this test sets in the environment beyond the usual: override it, or parametrise it, to change that."""
@@ -179,11 +210,21 @@ def config(database: str, settings: dict[str, str], tmp_path: Path, request: pyt
     return config_for(database, tmp_path, **settings)
 
 
+@pytest.fixture(scope="session")
+def compiled_statements() -> dict[Any, Any]:
+    """Statements compiled once for all portals of the run."""
+    return {}
+
+
 @pytest.fixture
-def app(config: Config, compiled_templates: FileSystemBytecodeCache) -> Iterator[Flask]:
+def app(
+    config: Config, compiled_templates: FileSystemBytecodeCache, compiled_statements: dict[Any, Any]
+) -> Iterator[Flask]:
     """A fresh portal; the test stands in its application context."""
     portal = create_app(config)
     portal.jinja_env.bytecode_cache = compiled_templates
+    with portal.app_context():
+        db.engine.update_execution_options(compiled_cache=compiled_statements)
     portal.test_client_class = Client
     portal.test_cli_runner_class = Runner
     with portal.app_context():

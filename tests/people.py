@@ -7,7 +7,9 @@ from datetime import UTC, date, datetime
 
 from argon2 import PasswordHasher
 
+from portal import journal
 from portal.extensions import db
+from portal.journal import Erasure, Step
 from portal.models import Account, Member, Subject
 from portal.models.member import new_subject
 from portal.tokens import canonical_address, suppression_hash
@@ -105,6 +107,7 @@ def settle() -> People:
         each.account = Account(password_hash=_HASHES[password], password_at=JOINED)
     db.session.add_all([people.alice, people.bob, charlie, dana])
     db.session.flush()
+    journal.note_erasure(Erasure("c" * 32, charlie.erased_at, Step.DONE, charlie.id, ()))
     return people
 
 

@@ -1,5 +1,7 @@
 """`make screens`: a picture of every page, narrow and wide, light and dark, into `screens/`, to be looked at.
 
+`python -m tests.screens the_desk asking` takes those parts of the way only.
+
 A portal with the demonstration's people on a database of its own; one walk through Chromium, four pictures at
 each stop. Nothing is compared: people look.
 """
@@ -8,15 +10,18 @@ from __future__ import annotations
 
 import logging
 import shutil
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from html import escape
 from pathlib import Path
 from typing import Any
 
+import pyotp
 from flask import Flask
 from flask_migrate import upgrade
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -24,18 +29,22 @@ from sqlalchemy import select
 from werkzeug.serving import make_server
 
 from config import from_environment
-from portal import create_app
+from portal import clock, create_app
+from portal.cli import demo
 from portal.cli.demo import PASSWORD
-from portal.extensions import db
-from portal.mail import transport
-from portal.models import Member
-from portal.tokens import sign_unsubscribe
+from portal.domain import broadcasts, requests, signin
+from portal.domain.kinds import HOLE
+from portal.extensions import db, transaction
+from portal.mail import bounces, transport
+from portal.models import Member, Message
+from portal.tokens import KEEP_LINK, sign_reference, sign_unsubscribe
 from tests.conftest import free_port
 from tests.settings import KEYS
 
 FOLDER = Path(__file__).parents[1] / "screens"
 WIDTHS = (375, 1280)
 SCHEMES = ("light", "dark")
+A4 = 658  # pixels between the margins
 CHROMIUM = {
     "executable_path": shutil.which("chromium") or "/usr/bin/chromium",
     "args": [
@@ -123,6 +132,29 @@ class Walk:
             wide = page.evaluate("document.documentElement.scrollWidth")
             if wide > width:
                 self.faults.append(f"{number}: {wide} px wide at {width}")
+
+    def paper(self, page: Page, name: str, path: str) -> None:
+        """As it is printed: one picture of all, as wide as A4 between its margins, and the pages as a PDF."""
+        page.goto(path)
+        page.set_viewport_size({"width": A4, "height": 940})
+        page.emulate_media(media="print", color_scheme="light")
+        page.screenshot(path=FOLDER / f"{name}-on-paper.png", full_page=True)
+        page.pdf(path=FOLDER / f"{name}-on-paper.pdf", format="A4")
+        page.emulate_media(media="screen")
+
+    def newest(self, email: str) -> str:
+        """The reference of the newest request of a person."""
+        with self.app.app_context():
+            member = db.session.scalars(select(Member).where(Member.email == email)).one()
+            return requests.of(member)[0].reference
+
+    def shot_of(self, email: str, name: str) -> None:
+        """A person's newest request, as they see it, with a password set for them."""
+        with self.app.app_context(), transaction():
+            member = db.session.scalars(select(Member).where(Member.email == email)).one()
+            signin.set_password(signin.account_of(member), PASSWORD, now=clock.now())
+        with self.visitor(email) as page:
+            self.shot(page, name, f"/requests/{self.newest(email)}")
 
     def mails(self) -> list[transport.ReadMessage]:
         with self.app.app_context():
@@ -220,6 +252,10 @@ def maria(walk: Walk) -> None:
         page.get_by_label("Email address").fill("maria at home")
         walk.press(page, "Send")
         walk.shot(page, "profile-email-error")
+        walk.shot(page, "held", "/held")
+        walk.shot(page, "held-open", "/held?open")
+        walk.paper(page, "held", "/held")
+        walk.shot(page, "held-list", "/held/sign-ins-and-devices")
         walk.shot(page, "choices", "/choices")
         page.locator("input[name=employer_sharing][value=yes]").check()
         page.locator("input[name=topic_bulletin][value=off]").check()
@@ -248,6 +284,28 @@ def maria(walk: Walk) -> None:
         walk.shot(page, "desk-refused", "/desk")
 
 
+def at_events(walk: Walk) -> None:
+    """Events: answers of their own and none, the line that would be released, a change and its undo."""
+    with walk.visitor("maria.keller@example.org") as page:
+        walk.shot(page, "events", "/events")
+        walk.shot(page, "event-over", "/events/DEMO-WORKSHOP")
+        walk.shot(page, "event-default", "/events/DEMO-POWER")
+        page.goto("/events/DEMO-SYMPOSIUM")
+        for summary in page.locator("main summary").all():
+            summary.click()
+        walk.shot(page, "event-lines")
+        page.locator("input[name=attendee_list][value=public]").check()
+        walk.press(page, "Save")
+        walk.shot(page, "event-saved")
+        walk.press(page, "Undo")
+        walk.shot(page, "event-undone")
+        walk.shot(page, "event-objection", "/requests/new/objection?event=DEMO-SYMPOSIUM")
+        walk.shot(page, "profile-recognition", "/profile")
+        walk.shot(page, "held-recognition", "/held/your-membership")
+    with walk.visitor("layla.mansour@example.org") as page:
+        walk.shot(page, "events-none", "/events")
+
+
 def others(walk: Walk) -> None:
     """Members whose pages look different: other scripts, a waiting address, nothing asked yet."""
     with walk.visitor("misaki.sasaki@example.org") as page:
@@ -266,14 +324,205 @@ def others(walk: Walk) -> None:
         walk.shot(page, "requests-closed", "/requests")
 
 
+def asking(walk: Walk) -> None:
+    """The same without an account."""
+    with walk.visitor() as page:
+        walk.shot(page, "ask", "/ask")
+        walk.press(page, "Send")
+        walk.shot(page, "ask-error")
+        page.get_by_label("Email address").fill("yves@elsewhere.example.org")
+        page.get_by_label("Anything to add").fill("I was at the workshop in Delft, in 2019.")
+        walk.press(page, "Send")
+        walk.shot(page, "ask-sent")
+        command(walk.app, "mail", "deliver")
+        path = walk.link("/ask/", "yves@elsewhere.example.org")
+        walk.shot(page, "ask-confirm", path)
+        walk.press(page, "Confirm")
+        walk.shot(page, "ask-status")
+        walk.shot(page, "ask-used-up", path)
+        walk.shot(page, "authorities", "/authorities")
+        walk.shot(page, "letter-was-it-you", walk.link("/requests/confirm/", "tomasz.wrzosek@example.org"))
+
+
+def kinds(walk: Walk) -> None:
+    """Each kind's form, sent without what it needs; and requests in their states, as the member sees them."""
+    with walk.visitor("xiaomei.wang@example.org") as page:
+        for kind in ("correction", "portability", "restriction", "marketing", "complaint", "child"):
+            page.goto(f"/requests/new/{kind}")
+            if kind not in ("portability", "marketing"):
+                walk.press(page, "Send")
+            walk.shot(page, f"request-{kind}")
+    for email, state in (
+        ("giulia.ferrandi@example.org", "extended"),
+        ("claire.duvallon@example.org", "answered"),
+        ("tomasz.wrzosek@example.org", "who-is-it"),
+    ):
+        walk.shot_of(email, f"request-{state}")
+
+
 def the_desk(walk: Walk) -> None:
-    """The staff's pages."""
+    """The staff's pages: the queue, looking up, and a request from the question to the answer."""
     with walk.visitor("desk@example.org") as page:
         walk.shot(page, "desk", "/desk")
+        walk.shot(page, "desk-mine", "/desk?whose=mine")
+        page.goto("/desk")
+        for asked in ("maria.keller@example.org", "nobody@elsewhere.example.org"):
+            page.get_by_label("Reference or email address").fill(asked)
+            walk.press(page, "Look up")
+            walk.shot(page, f"desk-look-up-{asked.partition('@')[0].partition('.')[0]}")
+        walk.shot(page, "desk-new", "/desk/requests/new")
+        walk.press(page, "Write it down")
+        walk.shot(page, "desk-new-error")
+        page.goto("/desk")
         page.locator("main tbody a").first.click()
         walk.shot(page, "desk-request")
-        walk.shot(page, "desk-security", "/security")
+        walk.press(page, "Take it")
+        walk.shot(page, "desk-request-taken")
+        page.locator("details").evaluate_all("all => all.forEach(each => { each.open = true })")
+        walk.shot(page, "desk-request-unfolded")
+        while page.get_by_role("button", name="Done").count():
+            page.get_by_role("button", name="Done").first.click()
+        page.get_by_role("link", name="Everything is ready").click()
+        walk.shot(page, "desk-request-reply")
+        walk.press(page, "Hand out")
+        walk.shot(page, "desk-request-holes")
+        answer = page.locator("#answer_words")
+        answer.fill(answer.input_value().replace(HOLE, "Nobody but the membership system holds anything."))
+        walk.press(page, "Hand out")
+        walk.shot(page, "desk-request-handed-out")
+        for email, kind in (
+            ("tomasz.wrzosek@example.org", "correction"),
+            ("giulia.ferrandi@example.org", "objection"),
+            ("misaki.sasaki@example.org", "access-refused"),
+        ):
+            page.goto(f"/desk/requests/{walk.newest(email)}")
+            if kind == "access-refused":
+                page.get_by_text("Refuse", exact=True).first.click()
+                page.get_by_label("The request is manifestly unfounded, or repeats itself beyond measure.").check()
+                page.locator("#refusal_words").fill("The fifth request of the same sort in this year.")
+                walk.press(page, "Refuse")
+            walk.shot(page, f"desk-{kind}")
+        page.get_by_text("Suspend this person", exact=True).click()
+        page.get_by_label("Harassment, or abuse of the portal").check()
+        walk.press(page, "Suspend")
+        walk.shot(page, "desk-suspended", "/desk/suspended")
         walk.shot(page, "desk-not-found", "/desk/requests/IM-2222-2222")
+
+
+def lists_that_leave(walk: Walk) -> None:
+    """The desk's lists from the look to the recall, what left otherwise, and the way back; what others see of it."""
+    with walk.visitor() as page:
+        walk.shot(page, "roster", "/events/DEMO-WORKSHOP/roster")
+    with walk.visitor("maria.keller@example.org") as page:
+        walk.shot(page, "profile-with-the-way-back", "/profile")
+        walk.shot(page, "held-who-received", "/held/who-received-your-details")
+    file = Path(tempfile.mkdtemp()) / "members.csv"
+    file.write_text("member_id,email,job_title\nD-1001,maria.keller@example.org,Head of Assembly\n")
+    command(walk.app, "members", "import", str(file))
+    shutil.rmtree(file.parent)
+    with walk.visitor("desk@example.org") as page:
+        walk.shot(page, "desk-lists", "/desk/lists")
+        walk.press(page, "Look first")
+        walk.shot(page, "desk-lists-error")
+        page.get_by_label("Other attendees").check()
+        page.get_by_label("Event").select_option("DEMO-WORKSHOP")
+        page.get_by_label("Who receives it").fill("Prentwerk Delft")
+        walk.press(page, "Look first")
+        walk.shot(page, "desk-lists-look")
+        walk.shot(page, "desk-list", "/desk/lists/L-3")
+        walk.shot(page, "desk-recalls", "/desk/recalls")
+        walk.shot(page, "desk-disclosures", "/desk/disclosures")
+        page.get_by_label("Email address or member number").fill("maria.keller@example.org")
+        page.get_by_label("An authority or a court").check()
+        page.get_by_label("Name of the recipient").fill("District court of Dresden")
+        page.get_by_label("For what").fill("Case 4711")
+        page.get_by_label("Last name").check()
+        page.get_by_label("Not yet: a law or a court forbids it").check()
+        walk.press(page, "Write it down")
+        walk.shot(page, "desk-disclosures-error")
+        page.get_by_label("Not before").fill((clock.now().date() + timedelta(days=10)).isoformat())
+        page.get_by_label("Which law or order").fill("Order 12 of the court")
+        walk.press(page, "Write it down")
+        walk.shot(page, "desk-disclosures-untold")
+        walk.shot(page, "desk-changes", "/desk/changes")
+        page.locator("main tbody a").first.click()
+        walk.shot(page, "desk-changes-one")
+        page.goto("/desk/changes")
+        page.locator("main a[href^='/desk/conflicts/']").first.click()
+        walk.shot(page, "desk-conflict")
+
+
+def second_step(walk: Walk) -> None:
+    """The second step of the staff's sign-in, set up and asked for."""
+    with walk.visitor("second.desk@example.org") as page:
+        walk.shot(page, "second-factor", "/security/second-factor")
+        walk.press(page, "Save")
+        walk.shot(page, "second-factor-error")
+        page.get_by_label("Code", exact=True).fill(pyotp.TOTP(page.locator("code.seed").text_content() or "").now())
+        walk.press(page, "Save")
+        walk.shot(page, "second-factor-on")
+    with walk.visitor("second.desk@example.org") as page:
+        walk.shot(page, "sign-in-code", "/desk")
+        walk.press(page, "Confirm")
+        walk.shot(page, "sign-in-code-error")
+
+
+def erasing(walk: Walk) -> None:
+    """An erasure on its way: the member, the mailbox, the desk, and the page that is left."""
+    james = "james.okafor@example.org"
+    with walk.visitor("lucja.zdzblowska@example.org") as page:
+        page.goto("/requests")
+        page.locator("main .card a").first.click()
+        walk.shot(page, "erasure-waits")
+        page.get_by_role("link", name="Do not wait").click()
+        walk.shot(page, "erasure-do-not-wait")
+        walk.shot(page, "erasure-keep", walk.link("/requests/keep/", "lucja.zdzblowska@example.org"))
+        walk.press(page, "Confirm")
+        walk.shot(page, "erasure-kept")
+    with walk.visitor(james) as page:
+        page.goto("/requests")
+        page.locator("main .card a").first.click()
+        walk.shot(page, "erasure-open")
+        path = page.url.removeprefix(walk.address)
+    with walk.app.app_context():
+        keep = f"/requests/keep/{sign_reference(path.rpartition('/')[2], purpose=KEEP_LINK)}"
+    with walk.visitor("desk@example.org") as page:
+        walk.shot(page, "desk-erasure", f"/desk{path}")
+        page.get_by_text("Hold", exact=True).first.click()
+        walk.press(page, "Hold")
+        walk.shot(page, "desk-erasure-held")
+        walk.press(page, "Go on")
+        walk.press(page, "Approve erasure")
+        walk.shot(page, "desk-erasure-approved")
+        command(walk.app, "erasures", "run")
+        command(walk.app, "mail", "deliver")
+        walk.shot(page, "desk-erasure-done", f"/desk{path}")
+        walk.press(page, "Done The library (Allen Press)")
+        walk.shot(page, "desk-erasure-ticked")
+    with walk.visitor() as page:
+        walk.shot(page, "status", walk.link("/ask/status/", james))
+        walk.shot(page, "erasure-keep-too-late", keep)
+
+
+def notices(walk: Walk) -> None:
+    """What differs between versions; and one that makes a right smaller, before and after the answer."""
+    older = (Path(demo.__file__).parent / "demo" / "notice-2.md").read_text(encoding="utf-8")
+    with walk.visitor("maria.keller@example.org") as page, tempfile.TemporaryDirectory() as folder:
+        walk.shot(page, "notice-changes", "/notice/2/changes")
+        walk.shot(page, "notice-changes-none", "/notice/1/changes")
+        file = Path(folder) / "notice-3.md"
+        file.write_text(
+            older.replace("Requests: two years.", "Requests: one year.").replace("30 days at most", "a month at most")
+        )
+        command(walk.app, "notices", "publish", str(file), "--change", "reduced-right")
+        command(walk.app, "notices", "tell")
+        walk.shot(page, "notice-asks", "/notice")
+        walk.shot(page, "overview-asks", "/")
+        walk.shot(page, "notice-answer", "/notice/answer")
+        walk.press(page, "No, I do not agree")
+        walk.shot(page, "notice-answered")
+        walk.shot(page, "overview-earlier", "/")
+        walk.shot(page, "notice-earlier", "/notice/3")
 
 
 def breakage(walk: Walk) -> None:
@@ -293,6 +542,36 @@ def breakage(walk: Walk) -> None:
         walk.shot(page, "too-many-tries")
 
 
+def history(walk: Walk) -> None:
+    """What changed, one answer in full, and an address from which mail comes back."""
+    with walk.app.app_context(), transaction():
+        member = db.session.scalars(select(Member).where(Member.email == "james.okafor@example.org")).one()
+        query = select(Message).where(Message.subject_id == member.id, Message.to_address == member.email)
+        newest = db.session.scalars(query.order_by(Message.created_at.desc()).limit(1)).one()
+        bounces.note(newest, "5.1.1", proven=True, now=clock.now())
+    with walk.visitor("james.okafor@example.org") as page:
+        walk.shot(page, "overview-came-back", "/")
+        walk.shot(page, "choices-came-back", "/choices")
+        walk.shot(page, "held-came-back", "/held")
+        page.goto("/choices")
+        walk.press(page, "Send a message to try")
+        walk.shot(page, "choices-tried")
+        command(walk.app, "mail", "deliver")
+        walk.shot(page, "address-works", walk.link("/profile/email/works/", "james.okafor@example.org"))
+        walk.press(page, "Confirm")
+        walk.shot(page, "address-worked")
+    with walk.visitor("maria.keller@example.org") as page:
+        walk.shot(page, "history", "/history")
+        walk.shot(page, "history-choices", "/history?kind=choices")
+        walk.shot(page, "history-lists", "/history?kind=lists")
+        page.goto("/history?kind=choices")
+        page.get_by_role("link", name="The answer in full").first.click()
+        walk.shot(page, "history-answer")
+        page.emulate_media(media="print")
+        walk.shot(page, "history-answer-printed")
+        walk.shot(page, "history-printed", "/history")
+
+
 def mailbox(walk: Walk) -> None:
     """Every sort of mail, as the development mailbox shows it, and as a mail program does."""
     command(walk.app, "mail", "deliver")
@@ -308,8 +587,29 @@ def mailbox(walk: Walk) -> None:
             walk.shot(page, f"mail-{name}")
 
 
+def broadcasting(walk: Walk) -> None:
+    """Broadcasts at the desk: none under way, one being sent, paused, stopped."""
+    with walk.visitor("desk@example.org") as page:
+        walk.shot(page, "desk-broadcasts", "/desk/broadcasts")
+        page.locator("tbody a").first.click()
+        walk.shot(page, "desk-broadcast-done")
+        with walk.app.app_context(), transaction():
+            words = broadcasts.compose(
+                "bulletin", "The week in packaging, for {first_name}", "Dear {first_name},\n\nnews."
+            )
+            number = broadcasts.queue("bulletin", words, now=clock.now()).id
+            broadcasts.fill_some(number, now=clock.now())
+            broadcasts.tend(now=clock.now())
+        walk.shot(page, "desk-broadcast-running", f"/desk/broadcasts/{number}")
+        walk.press(page, "Pause")
+        walk.shot(page, "desk-broadcast-paused")
+        walk.press(page, "Stop")
+        walk.shot(page, "desk-broadcast-stopped")
+
+
 WAY: tuple[Callable[[Walk], None], ...] = (
-    outside, passwords, unsubscribing, maria, others, the_desk, breakage, mailbox,
+    outside, passwords, unsubscribing, maria, at_events, others, kinds, erasing, the_desk, broadcasting,
+    lists_that_leave, second_step, asking, breakage, notices, history, mailbox,
 )  # fmt: skip
 
 
@@ -331,7 +631,7 @@ def contact_sheet(taken: list[str]) -> str:
     return f'<!doctype html><html lang="en">{head}<h1>Pages</h1>{"".join(rows)}</html>'
 
 
-def main() -> None:
+def main(wanted: list[str]) -> None:
     """Take all pictures; a page that is too wide, or a script that failed, ends in exit status 1."""
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir()
@@ -344,7 +644,8 @@ def main() -> None:
         options: dict[str, Any] = CHROMIUM
         walk = Walk(app, address, playwright.chromium.launch(**options))
         for part in WAY:
-            part(walk)
+            if not wanted or part.__name__ in wanted:
+                part(walk)
     (FOLDER / "index.html").write_text(contact_sheet(walk.taken), encoding="utf-8")
     print(f"{len(walk.taken)} pages, four pictures each: {FOLDER / 'index.html'}")
     if walk.faults:
@@ -352,4 +653,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

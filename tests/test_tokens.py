@@ -126,6 +126,50 @@ def test_a_link_of_another_portal_is_refused() -> None:
         assert tokens.read_unsubscribe(token) is not None, "the host counts, not the port"
 
 
+# Links to one request -------------------------------------------------------------------------------------
+
+LINKS = (tokens.KEEP_LINK, tokens.STATUS_LINK)
+
+
+@given(st.text(alphabet=tokens.REFERENCE_LETTERS, min_size=8, max_size=8), st.sampled_from(LINKS), st.data())
+def test_a_link_to_a_request_is_good_for_one_purpose(letters: str, purpose: str, data: st.DataObject) -> None:
+    """P15: who may look may not stop; no link is made of another, and a changed letter makes it nobody's."""
+    reference = f"IM-{letters[:4]}-{letters[4:]}"
+    with portal():
+        token = tokens.sign_reference(reference, purpose=purpose)
+        assert tokens.read_reference(token, purpose=purpose) == reference
+        assert set(token) <= set(URL_SAFE + ".")
+        for other in (*LINKS, "csrf", "limits", ""):
+            if other != purpose:
+                assert tokens.read_reference(token, purpose=other) is None
+        assert tokens.read_unsubscribe(token) is None
+        at = data.draw(st.integers(0, len(token) - 2))  # the last letter of base64 has bits that mean nothing
+        swapped = "A" if token[at] != "A" else "B"
+        assert tokens.read_reference(token[:at] + swapped + token[at + 1 :], purpose=purpose) is None
+        assert tokens.read_reference(tokens.sign_unsubscribe(b"0123456789abcdef"), purpose=purpose) is None
+    with portal(url="http://test.example.org"):
+        assert tokens.read_reference(token, purpose=purpose) is None
+
+
+@given(st.text() | st.text(alphabet=URL_SAFE + "."), st.sampled_from(LINKS))
+@example("", "keep")
+@example(".", "status")
+@example("\ud800.x", "keep")
+def test_no_other_text_is_a_link_to_a_request(text: str, purpose: str) -> None:
+    with portal():
+        assert tokens.read_reference(text, purpose=purpose) is None
+
+
+def test_a_link_to_a_request_outlives_a_new_secret() -> None:
+    with portal(SECRET_KEY="one"):
+        before = tokens.sign_reference("IM-2222-2222", purpose="status")
+    with portal(SECRET_KEY="three", SECRET_KEY_FALLBACKS=["two", "one"]):
+        assert tokens.read_reference(before, purpose="status") == "IM-2222-2222"
+        assert tokens.sign_reference("IM-2222-2222", purpose="status") != before
+    with portal(SECRET_KEY="three"):
+        assert tokens.read_reference(before, purpose="status") is None
+
+
 # Addresses ------------------------------------------------------------------------------------------------
 
 

@@ -88,6 +88,12 @@ def open_browser(live: Live, chromium: Browser) -> Iterator[OpenBrowser]:
     assert not faults, "\n".join(faults)
 
 
+@pytest.fixture(autouse=True)
+def unhurried(live: Live) -> None:
+    """However fast the machine, no test is told that this address has tried too often."""
+    live.forget_limits()
+
+
 @pytest.fixture
 def page(open_browser: OpenBrowser) -> Page:
     """One window."""

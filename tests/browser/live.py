@@ -18,14 +18,17 @@ from itertools import count
 from pathlib import Path
 from typing import TypeVar
 
+import pyotp
 from flask import Flask
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 
-from portal import create_app
+from portal import clock, create_app
 from portal.cli.serve import web_server
+from portal.domain import second_factor
 from portal.extensions import db
-from portal.models import Account, LinkRequest, Member, Message
+from portal.models import Account, LimitCounter, LinkRequest, Member, Message
 from portal.models.message import MailState
+from portal.tokens import seal
 from tests import databases
 from tests.conftest import MailServer, Received
 from tests.people import ALICE, ALICE_PASSWORD, DANA_EMAIL, DANA_PASSWORD, member, settle
@@ -33,7 +36,6 @@ from tests.settings import config_for, environment
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 STAFF = "desk@example.org"
-DESK = (DANA_EMAIL, DANA_PASSWORD)
 PATIENCE = 30.0  # seconds; a machine under load is no failure
 LINK = re.compile(r"https?://[^\s<>\"]+")
 
@@ -49,6 +51,18 @@ class Person:
     last_name: str
     email: str
     password: str
+
+
+@dataclass(frozen=True)
+class Colleague(Person):
+    """Somebody of the desk, with the telephone that has the codes; without a seed, the app is yet to be set up."""
+
+    seed: str = ""
+
+    @property
+    def code(self) -> str:
+        """What the app shows now; each counts once."""
+        return pyotp.TOTP(self.seed).now()
 
 
 @dataclass(frozen=True)
@@ -75,6 +89,28 @@ class Live:
             alice = db.session.scalars(select(Account).join(Member).where(Member.member_number == "M-1001")).one()
             found.account = Account(password_hash=alice.password_hash, password_at=alice.password_at)
         return person
+
+    def colleague(self, *, set_up: bool = True) -> Colleague:
+        """Somebody new at the desk; `set_up`: whose second step is set up already."""
+        email, seed = f"dana.{next(_numbers)}@desk.example.org", pyotp.random_base32() if set_up else ""
+        with self.app.app_context(), databases.writes():
+            dana = db.session.scalars(select(Account).where(Account.email == DANA_EMAIL)).one()
+            account = Account(email=email, email_key=email, staff=True)
+            account.password_hash, account.password_at = dana.password_hash, dana.password_at
+            if set_up:
+                account.second_secret, account.second_since = seal(seed, purpose=second_factor.PURPOSE), clock.now()
+            db.session.add(account)
+        return Colleague("", "", email, DANA_PASSWORD, seed)
+
+    def forget_limits(self) -> None:
+        """As if the hour were over: all tests of this folder come from one machine and count against one limit."""
+        jobs = LimitCounter.name.startswith("daily/") | LimitCounter.name.startswith("hourly/")
+        with self.app.app_context(), databases.writes():
+            db.session.execute(delete(LimitCounter).where(~jobs))
+
+    def account(self, colleague: Colleague) -> Account:
+        """The colleague's sign-in; ask inside the portal's application context."""
+        return db.session.scalars(select(Account).where(Account.email == colleague.email)).one()
 
     def member(self, person: Person) -> Member:
         """The person's record; ask inside the portal's application context."""
@@ -146,13 +182,15 @@ def running(folder: Path, smtp: MailServer, port: int) -> Iterator[Live]:
         "PRIVACY_CONTACT": "privacy@example.org",
         "DPO_CONTACT": "dpo@example.org",
         "JOURNAL_DIR": str(folder / "journal"),
+        "DESK_REQUIRES_SECOND_FACTOR": "on",
+        "DESK_REQUIRES_SECOND_PERSON": "on",
     }
     app = create_app(config_for(address, folder, **more))
     with app.app_context(), databases.writes():
         settle()
     commands = (
         web_server("wsgi:app", port=port, workers=1),
-        ["-m", "flask", "--app", "wsgi", "worker", "--every", "0.1"],
+        ["-m", "flask", "--app", "wsgi", "worker", "--every", "0.3"],
     )
     environ = {"PATH": os.environ["PATH"], **environment(address, **more)}
     with (folder / "log").open("wb") as log:

@@ -10,6 +10,9 @@ from playwright.sync_api import Page
 
 WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 320, "height": 640}
 THOROUGH = {"resultTypes": ["violations"], "preload": False, "rules": {"target-size": {"enabled": True}}}
+# What another width or another scheme can change; all else was asked of the same page before.
+CHANGES = ["color-contrast", "label", "link-in-text-block", "scrollable-region-focusable", "target-size"]
+AGAIN = {"resultTypes": ["violations"], "preload": False, "runOnly": {"type": "rule", "values": CHANGES}}
 SCRIPT = Axe().axe_script
 TOO_WIDE = """() => {
     const most = document.documentElement.clientWidth
@@ -41,12 +44,13 @@ class Look:
 
 
 def _variants(page: Page) -> Iterator[tuple[str, str]]:
-    for variant, size, scheme in (("wide, light", WIDE, "light"), ("320 px, dark", NARROW, "dark")):
+    looks = (("wide, light", WIDE, "light", THOROUGH), ("320 px, dark", NARROW, "dark", AGAIN))
+    for variant, size, scheme, options in looks:
         page.set_viewport_size(size)  # type: ignore[arg-type]
         page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
         if words := page.evaluate(TOO_WIDE):
             yield variant, words
-        for violation in page.evaluate("options => axe.run(document, options)", THOROUGH)["violations"]:
+        for violation in page.evaluate("options => axe.run(document, options)", options)["violations"]:
             yield variant, _told(violation)
 
 

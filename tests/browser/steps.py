@@ -6,7 +6,7 @@ import re
 
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.live import Person
+from tests.browser.live import Colleague, Person
 
 
 def box(page: Page, label: str) -> Locator:
@@ -22,6 +22,11 @@ def press(page: Page, name: str) -> None:
 def follow(page: Page, name: str) -> None:
     """Follow the link with these words."""
     page.get_by_role("link", name=name, exact=True).click()
+
+
+def unfold(page: Page, name: str) -> None:
+    """Open the part of the page that is folded behind these words."""
+    page.locator("summary").get_by_text(name, exact=True).click()
 
 
 def turn_to(page: Page, place: str) -> None:
@@ -55,6 +60,15 @@ def give(page: Page, person: Person) -> None:
     box(page, "Email address").fill(person.email)
     box(page, "Password").fill(person.password)
     press(page, "Sign in")
+
+
+def at_the_desk(page: Page, colleague: Colleague, path: str = "/desk") -> None:
+    """Open a page of the desk: password, then the code of the app."""
+    page.goto(path)
+    give(page, colleague)
+    sees(page, "Your code, please")
+    box(page, "Code").fill(colleague.code)
+    press(page, "Confirm")
 
 
 def sign_in(page: Page, person: Person) -> None:

@@ -11,8 +11,8 @@ from playwright.sync_api import Page, expect
 from portal import clock
 from portal.web.filters import day
 from tests.browser.conftest import OpenBrowser
-from tests.browser.live import DESK, STAFF, Live, Person, link, words
-from tests.browser.steps import box, follow, give, pick, picked, press, reads, sees, turn_to
+from tests.browser.live import STAFF, Live, Person, link, words
+from tests.browser.steps import at_the_desk, box, follow, give, pick, picked, press, reads, sees, turn_to
 from tests.people import ALICE
 
 PASSWORD = "granite-teapot-harvest-58"
@@ -97,7 +97,7 @@ def ask_for_deletion(live: Live, page: Page, person: Person) -> str:
     """Delete my data; the reference. The sign-in is recent, so no password is asked."""
     turn_to(page, "Requests")
     follow(page, "New request")
-    page.get_by_role("link", name="Go on Delete my data").click()
+    page.get_by_role("link", name="Delete my data", exact=True).click()
     sees(page, "Delete my data")
     expect(page.get_by_label("Password")).to_have_count(0)
     box(page, "Anything to add").fill("I have moved to another field.")
@@ -126,9 +126,7 @@ def ask_for_deletion(live: Live, page: Page, person: Person) -> str:
 
 def work_at_the_desk(live: Live, page: Page, reference: str) -> None:
     """Staff follow the link of their mail."""
-    page.goto(link(live.mail(STAFF, title=reference)))
-    sees(page, "Sign in")
-    give(page, Person("", "", *DESK))
+    at_the_desk(page, live.colleague(), link(live.mail(STAFF, title=reference)))
     sees(page, f"Delete my data, {reference}")
     reads(page, "I have moved to another field.")
     reads(page, "Okonkwo-Lindqvist")
@@ -146,7 +144,7 @@ def withdraw(live: Live, page: Page, person: Person, reference: str) -> None:
     reads(page, "Withdrawn by you")
     assert reference in words(live.mail(person.email, title=reference))
     page.goto("/requests/new")
-    expect(page.get_by_role("link", name="Go on Delete my data")).to_be_visible()
+    expect(page.get_by_role("link", name="Delete my data", exact=True)).to_be_visible()
 
 
 def stop_by_link(live: Live, page: Page, person: Person) -> None:

@@ -358,7 +358,7 @@ def test_the_address_changed_here_still_finds_its_person_in_a_file_without_ids(b
                 confirmed_at=clock.now(),
             )
         )  # fmt: skip
-        members.set_email(bob, "bob@new.example.org")
+        members.set_email(bob, "bob@new.example.org", now=clock.now())
         db.session.add(Trail(subject_id=bob.id, act="changed", field="email", door="page", at=clock.now()))
     said(bring("email,city\nbob@tanaka.example.org,Mesa\n"), "created 0", "updated 1", "held back 1")
     assert person("bob@new.example.org").city == "Mesa"

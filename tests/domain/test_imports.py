@@ -30,7 +30,7 @@ CELLS = {
     "employer_sharing": ("", "true", "false"),
     "topics_off": ("", "magazine", "magazine;recruiting", "surveys"),
 }
-ASKED = ("suppress_broadcast_emails", "attendee_list", "sponsor_sharing", "topic_magazine")
+ASKED = ("suppress_broadcast_emails", "attendee_list", "sponsor_sharing", "employer_sharing", "topic_magazine")
 OWN = [(code, option.value) for code in ASKED for option in CHOICES[code].options]
 
 rows = st.fixed_dictionaries({}, optional={name: st.sampled_from(cells) for name, cells in CELLS.items()})
@@ -64,6 +64,7 @@ def rank(code: str, value: str) -> int:
 def test_no_sequence_of_files_loosens_a_choice(
     app: Flask, counted: list[int], sequence: list[dict[str, str] | tuple[str, str]]
 ) -> None:
+    """P21: to employers too, nothing goes over a no."""
     counted.append(len(counted))
     address = f"person{len(counted)}@example.org"
     bring({}, address)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import resource
+import shutil
 import signal
 import threading
 from collections.abc import Iterator
@@ -300,7 +301,7 @@ def test_a_journal_that_cannot_be_written_refuses_with_retry_after(
 ) -> None:
     token = sign_unsubscribe(people.alice.subject.unsubscribe_reference)
     folder = Path(app.config["JOURNAL_DIR"])
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(folder)
     folder.write_text("a file where a folder should be", encoding="utf-8")
     answer = client.post(f"/unsubscribe/{token}", data={"List-Unsubscribe": "One-Click"})
     assert answer.status_code == 503

@@ -13,10 +13,10 @@ from flask import Flask
 from sqlalchemy import func, select, update
 
 from portal import clock as portal_clock
-from portal.domain import choices, members, requests, signin, unsubscribe
+from portal.domain import choices, desk, handling, members, requests, signin, unsubscribe
 from portal.domain.errors import CannotWithdraw, DomainError, LinkUsedUp, NothingToUndo, StaleRecord
 from portal.extensions import db, transaction
-from portal.models import Account, ChoiceRow, EmailChange, Member, RequestStep, SignIn, Subject
+from portal.models import Account, ChoiceRow, DataSubjectRequest, EmailChange, Member, RequestStep, SignIn, Subject
 from portal.models.signin import SignInKind
 from portal.purposes import CHOICES, SUPPRESS
 from portal.tokens import EVERYTHING, UnsubscribeToken
@@ -316,4 +316,43 @@ def test_two_withdrawals_at_once_are_one(app: Flask, people: People) -> None:
     assert isinstance(second, CannotWithdraw)
     assert len(letters("request_withdrawn")) == len(letters("staff_request_withdrawn")) == 1
     steps = list(db.session.scalars(select(RequestStep.step).order_by(RequestStep.id)))
-    assert steps == ["received", "withdrawn"]
+    assert steps == ["received", "staff_told", "withdrawn"]
+
+
+PRESSES: dict[str, Callable[[DataSubjectRequest, Account], object]] = {
+    "take": lambda request, by: handling.take(request, by, seen=None, now=portal_clock.now()),
+    "answer": lambda request, by: handling.answer(request, "Because.", now=portal_clock.now()),
+    "refuse": lambda request, by: handling.refuse(request, "duty", "Because.", by=by, now=portal_clock.now()),
+    "withdraw": lambda request, by: requests.withdraw_for(request, now=portal_clock.now()),
+}
+ENDS = {"answered": "request_answered", "refused": "request_refused", "withdrawn": "request_withdrawn"}
+
+
+@pytest.mark.parametrize(
+    "presses", [("take", "take"), ("answer", "answer"), ("refuse", "answer"), ("answer", "withdraw")]
+)
+def test_two_of_the_desk_at_once(app: Flask, people: People, presses: tuple[str, str]) -> None:
+    """The second waits, sees what stands then, and is refused: one step, one message to the person."""
+    with writes():
+        ids = people.dana.id, desk.add("erin@desk.example.org", now=portal_clock.now()).id
+        made = requests.file(
+            people.alice, "question", details="", operation_id="one", via=Door.PAGE, now=portal_clock.now()
+        )
+        ident = made.id
+
+    def press(number: int) -> Verb:
+        def act() -> None:
+            request = db.session.get_one(DataSubjectRequest, ident)
+            PRESSES[presses[number]](request, db.session.get_one(Account, ids[number]))
+
+        return act
+
+    first, second = together(app, press(0), press(1))
+    assert first is None or first is True
+    assert isinstance(second, DomainError)
+    request = db.session.get_one(DataSubjectRequest, ident)
+    ended = [step.step for step in request.steps if step.step in ENDS]
+    assert ended == [] if presses == ("take", "take") else len(ended) == 1
+    assert [step.step for step in request.steps].count("taken") == (presses == ("take", "take"))
+    assert request.assigned_to_id == (ids[0] if presses == ("take", "take") else None)
+    assert [row.name for row in letters() if row.name in ENDS.values()] == [ENDS[step] for step in ended]

@@ -74,9 +74,13 @@ def make_portal(database: str, tmp_path: Path) -> Iterator[MakePortal]:
         yield make
 
 
+one_by_one = pytest.mark.parametrize("relay", [True, False], ids=["together", "one-by-one"], indirect=True)
+
+
 @pytest.fixture
-def relay() -> Iterator[Relay]:
-    with Relay().serving() as server:
+def relay(request: pytest.FixtureRequest) -> Iterator[Relay]:
+    """It takes commands together, as most do; `one_by_one` asks for both sorts."""
+    with Relay(pipelining=getattr(request, "param", True)).serving() as server:
         yield server
 
 

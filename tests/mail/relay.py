@@ -61,8 +61,15 @@ class Relay:
     on_data: Callable[[Received], str | None] = lambda _received: None
     drop_after_data: bool = False
     hold_seconds: float = 0.0
+    pipelining: bool = False  # whether it says that it takes commands together
     port: int = 0
     received: list[Received] = field(default_factory=list)
+
+    async def handle_EHLO(  # noqa: N802
+        self, server: SMTP, session: Session, envelope: Envelope, hostname: str, responses: list[str]
+    ) -> list[str]:
+        session.host_name = hostname
+        return [*responses[:-1], "250-PIPELINING", responses[-1]] if self.pipelining else responses
 
     async def handle_MAIL(  # noqa: N802
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]

@@ -24,7 +24,7 @@ from portal.tokens import canonical_address, suppression_hash
 from tests.databases import writes
 from tests.settings import environment
 
-from .conftest import SETTINGS, START, MakePortal, member, outbox_rows, put, stored
+from .conftest import SETTINGS, START, MakePortal, member, one_by_one, outbox_rows, put, stored
 from .relay import Relay, free_port, speaking
 
 pytestmark = pytest.mark.opens_smtp
@@ -202,6 +202,7 @@ def test_the_relay_was_away_for_long(portal: Flask, relay: Relay) -> None:
     assert at(START + timedelta(hours=100)) == Delivered(retried=1)
 
 
+@one_by_one
 @pytest.mark.parametrize("hook", ["on_rcpt", "on_data"])
 def test_a_final_refusal_is_dead_at_once_and_harms_no_other(portal: Flask, relay: Relay, hook: str) -> None:
     if hook == "on_rcpt":
@@ -216,6 +217,7 @@ def test_a_final_refusal_is_dead_at_once_and_harms_no_other(portal: Flask, relay
     assert sorted(each.rcpt_tos for each in relay.received) == [("bob@example.org",), ("desk@example.org",)]
 
 
+@one_by_one
 @pytest.mark.parametrize("hook", ["on_mail", "on_rcpt", "on_data"])
 def test_a_refusal_for_now_is_tried_again(portal: Flask, relay: Relay, hook: str) -> None:
     answers = iter(["450 4.3.2 later", None, None])
@@ -226,6 +228,7 @@ def test_a_refusal_for_now_is_tried_again(portal: Flask, relay: Relay, hook: str
     assert (stored(first).state, stored(second).state) == ("sent", "sent")
 
 
+@one_by_one
 @pytest.mark.parametrize(
     ("hook", "answer"), [("on_mail", "550 5.7.1 you may not send here"), ("on_rcpt", "530 5.7.0 who are you")]
 )
@@ -236,6 +239,7 @@ def test_a_relay_that_refuses_us_is_no_messages_fault(portal: Flask, relay: Rela
     assert (stored(ident).attempts, stored(ident).state) == (0, "queued")
 
 
+@one_by_one
 def test_421_stops_the_run_and_counts_only_for_the_message_under_way(portal: Flask, relay: Relay) -> None:
     relay.on_rcpt = lambda _address: "421 4.3.2 closing"
     for number in range(3):
@@ -425,7 +429,7 @@ def test_a_killed_workers_messages_are_sent_when_its_lease_has_run_out(
 def test_a_worker_whose_lease_ran_out_sends_nothing_twice(portal: Flask, relay: Relay) -> None:
     """It wakes up after another has taken its batch over: it finds its claim gone."""
     ident = put()
-    (claimed,) = delivery._claim("sleeper", at=START, most=50)
+    (claimed,) = delivery._claim("sleeper", at=START, most=50).idents
     assert claimed == ident
     assert at(START + 3 * MINUTE) == Delivered(sent=1)
     with transport.mail.connect() as line:

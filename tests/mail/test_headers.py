@@ -77,6 +77,7 @@ def test_broadcast_says_how_to_stop_it(make_portal: MakePortal, relay: Relay) ->
         f"<https://privacy.example.org/unsubscribe/{token}>, <mailto:stop@example.org?subject=unsubscribe%20{token}>"
     )
     assert message["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    assert message["Reply-To"] == "stop@example.org"
     assert message["List-Help"] == "<https://privacy.example.org/unsubscribe>"
     assert message["List-Id"] == "<events.privacy.example.org>"
     assert message["Feedback-ID"] == "hello:events:portal:imaps"
@@ -87,7 +88,7 @@ def test_broadcast_says_how_to_stop_it(make_portal: MakePortal, relay: Relay) ->
     assert second.startswith(" <mailto:")
     assert second.endswith(">")
     assert received.parts[0].endswith(
-        f"\n\nYou get this because “Events” is switched on for you.\nStop these messages: {row.unsubscribe_url}\n"
+        f"\n\nYou get this because “Events” is switched on for you.\nUnsubscribe: {row.unsubscribe_url}\n"
     )
     for part in received.parts:
         assert row.unsubscribe_url in part

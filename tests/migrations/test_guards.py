@@ -19,12 +19,32 @@ FORBIDDEN = {
     "ck_account_address": "UPDATE account SET email = 'x@example.org', email_key = 'x@example.org'"
     " WHERE member_id IS NOT NULL",
     "ck_account_email_key": "UPDATE account SET email_key = NULL WHERE member_id IS NULL",
+    "ck_broadcast_ended": "UPDATE broadcast SET state = 'ended'",
+    "ck_broadcast_final": "UPDATE broadcast SET ended_at = created_at",
+    "ck_broadcast_state": "UPDATE broadcast SET state = 'lost'",
     "ck_data_subject_request_closed": "UPDATE data_subject_request SET state = 'refused'",
+    "ck_data_subject_request_carried_out": "UPDATE data_subject_request SET kind = 'erasure',"
+    " carried_out_at = received_at",
+    "ck_data_subject_request_erasing": "UPDATE data_subject_request SET wait_until = received_at",
+    "ck_data_subject_request_erasure_fulfilled": "UPDATE data_subject_request SET kind = 'erasure',"
+    " state = 'fulfilled', closed_at = received_at, verified_at = received_at, verified_how = 'sign-in'",
+    "ck_data_subject_request_extended": "UPDATE data_subject_request SET state = 'extended', verified_at = received_at,"
+    " verified_how = 'sign-in'",
+    "ck_data_subject_request_extension": "UPDATE data_subject_request SET extended_at = received_at",
+    "ck_data_subject_request_identity": "UPDATE data_subject_request SET identity_answered_at = received_at",
+    "ck_data_subject_request_refusal": "UPDATE data_subject_request SET refusal = 'verify'",
+    "ck_data_subject_request_seconded": "UPDATE data_subject_request SET state = 'refused', closed_at = received_at,"
+    " refusal = 'excessive'",
+    "ck_data_subject_request_verifying": "UPDATE data_subject_request SET state = 'verifying'",
     "ck_data_subject_request_state": "UPDATE data_subject_request SET state = 'lost', closed_at = received_at,"
     " verified_at = received_at, verified_how = 'sign-in'",
     "ck_data_subject_request_verified": "UPDATE data_subject_request SET state = 'working'",
+    "ck_disclosure_recalled": "UPDATE disclosure SET recalled = 'delete'",
     "ck_email_change_door": "UPDATE email_change SET door = 'window'",
+    "ck_erasure_line_action": "UPDATE erasure_line SET action = 'hidden'",
+    "ck_erasure_line_kept": "UPDATE erasure_line SET action = 'kept'",
     "ck_event_dates": "UPDATE event SET ends_on = '2001-01-01'",
+    "ck_list_release_people": "UPDATE list_release SET people = 3",
     "ck_member_address_kind": "UPDATE member SET address_kind = 'boat'",
     "ck_member_kind": "UPDATE member SET kind = 'king'",
     "ck_message_kind": "UPDATE message SET kind = 'postcard'",
@@ -33,7 +53,9 @@ FORBIDDEN = {
     "ck_message_state": "UPDATE message SET state = 'lost'",
     "ck_notice_change": "UPDATE notice SET change = 'secret'",
     "ck_password_link_purpose": "UPDATE password_link SET purpose = 'entry'",
+    "ck_recognition_taken_down": "UPDATE recognition SET taken_down_at = '2026-12-04 15:00:00+00'",
     "ck_sign_in_kind": "UPDATE sign_in SET kind = 'eternal'",
+    "ck_suspension_reason": "UPDATE suspension SET reason = 'mood'",
     "ck_suppression_reason": "UPDATE suppression SET reason = 'mood'",
 }
 

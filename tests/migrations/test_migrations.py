@@ -17,8 +17,10 @@ from sqlalchemy.exc import IntegrityError
 
 from portal import create_app
 from portal.extensions import Base, db
+from portal.models import EmailChange, FormerAddress, Message
+from portal.tokens import suppression_hash
 from tests.databases import writes
-from tests.people import settle
+from tests.people import NOW, settle
 from tests.rows import fill
 from tests.settings import config_for
 
@@ -151,6 +153,25 @@ def test_down_and_up_again_with_rows(portal: Flask) -> None:
     assert tables() == {"alembic_version"}
     upgrade()
     assert set(counts().values()) == {0}
+
+
+def test_0005_fills_what_older_changes_of_an_address_say(portal: Flask) -> None:
+    upgrade()
+    with writes():
+        people = settle()
+        fill(people)
+        change = db.session.scalars(select(EmailChange)).one()
+        change.old_email, change.confirmed_at = "Was@bücher.example.org", NOW
+        ended = db.session.scalars(select(Message)).one()
+        ended.subject_id, ended.state = None, "dead"
+    db.session.rollback()
+    downgrade(revision="0004")
+    upgrade()
+    change = db.session.scalars(select(EmailChange)).one()
+    assert (change.old_key, change.new_key) == ("was@xn--bcher-kva.example.org", "alice@new.example.org")
+    former = set(db.session.execute(select(FormerAddress.subject_id, FormerAddress.keyed_hash, FormerAddress.at)).all())
+    assert former == {(people.alice.id, suppression_hash(each), NOW) for each in (change.old_key, change.new_key)}
+    assert db.session.scalars(select(Message.to_address)).all() == [""]
 
 
 def test_a_later_revision_keeps_every_row(portal: Flask, tmp_path: Path) -> None:

@@ -162,5 +162,15 @@ def test_the_unsubscribe_pages_neither_set_nor_read_one(browse: Browse, people: 
 def test_the_page_of_cookies_names_them(browse: Browse) -> None:
     """P16: Do-Not-Track is not answered, and the ways out of analytics and advertising are named."""
     page = browse("/cookies")
-    for words in ("session", "keep", "30 days", "Do-Not-Track", "Google Analytics", "Digital Advertising Alliance"):
+    for words in (
+        "session",
+        "keep",
+        "30 days",
+        "30 minutes",
+        "12 hours",
+        "the sentence that the next page shows you",
+        "Do-Not-Track",
+        "Google Analytics",
+        "Digital Advertising Alliance",
+    ):
         assert words in page.said

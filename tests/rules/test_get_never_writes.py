@@ -1,7 +1,8 @@
 """Looking changes nothing: every page is opened, and the database listens to what is written meanwhile.
 
 The whole list of what may be written during a GET, each in a short transaction of its own: `seen_at` of a
-sign-in (at most once a minute), the exchange of a keep-me-signed-in cookie, the trail row of a staff look.
+sign-in (at most once a minute), the exchange of a keep-me-signed-in cookie, the trail row of a staff look,
+the counter, the trail row and the mail of a download.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from sqlalchemy import event, select
 
 from portal.extensions import db
 from portal.models import DataSubjectRequest
-from portal.tokens import sign_unsubscribe
+from portal.tokens import STATUS_LINK, sign_reference, sign_unsubscribe
 from tests.browse import Browse
 from tests.databases import writes
 from tests.letters import answer_links, letter, link_in
@@ -27,9 +28,11 @@ from tests.rows import fill
 from tests.rules.test_access import FILLED_IN
 
 WRITING = re.compile(r"\s*(INSERT\s+INTO|UPDATE|DELETE\s+FROM)\s+\"?(\w+)", re.IGNORECASE)
+LOOKS_AT = re.compile("/desk/requests/IM-|/desk/changes/|/desk/conflicts/")
 SEEN = [("UPDATE", "sign_in")]
 EXCHANGE = [("UPDATE", "sign_in"), ("DELETE FROM", "sign_in"), ("INSERT INTO", "sign_in"), ("UPDATE", "sign_in")]
 LOOK = [("INSERT INTO", "trail")]
+DOWNLOAD = [("INSERT INTO", "limit_counter"), ("INSERT INTO", "trail"), ("INSERT INTO", "message")]
 
 
 @contextmanager
@@ -62,7 +65,7 @@ def looks(app: Flask, browse: Browse, people: People) -> list[str]:
     browse.press("Send", {"Email address": people.bob.email})
     answer_links()
     things = {"reference": reference, "kind": "erasure", "token": token}
-    found = [link_in(letter("reset"))]
+    found = [link_in(letter("reset")), f"/ask/status/{sign_reference(reference, purpose=STATUS_LINK)}"]
     for rule in app.url_map.iter_rules():
         if "GET" in (rule.methods or ()):
             _, path = rule.build(FILLED_IN | {name: things[name] for name in things if name in rule.arguments}) or (
@@ -94,7 +97,7 @@ def test_signed_in(browse: Browse, people: People, looks: list[str], who: str) -
     for path in looks:
         with written() as found:
             answer = _look(browse, path)
-        staff_look = who == "dana" and path.startswith("/desk/requests/") and answer == 200
+        staff_look = who == "dana" and LOOKS_AT.match(path) and answer == 200
         assert found == (LOOK * 2 if staff_look else []), path
 
 
@@ -120,6 +123,19 @@ def test_a_kept_sign_in_opens_a_session_once(browse: Browse, people: People, clo
         assert found == EXCHANGE
         browse("/profile")
     assert found == EXCHANGE
+
+
+def test_a_download_is_counted_written_down_and_told(browse: Browse, people: People) -> None:
+    browse.sign_in(people.alice)
+    for method, path, expected in (
+        ("GET", "/held/download?format=json", DOWNLOAD),
+        ("HEAD", "/held/download?format=json", []),
+        ("GET", "/held/download?format=pdf", []),
+    ):
+        with written() as found, browse.client.open(path, method=method, base_url=browse.base) as answer:
+            assert answer.status_code == (400 if "pdf" in path else 200)
+            answer.get_data()
+        assert sorted(found) == sorted(expected), path
 
 
 def test_a_refused_form_writes_no_more_than_its_limit(browse: Browse, people: People) -> None:

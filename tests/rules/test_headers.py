@@ -41,6 +41,8 @@ def looks(app: Flask, people: People) -> list[tuple[str, str, int]]:
         ("GET", f"/unsubscribe/{token}", 200),
         ("GET", "/healthz", 200),
         ("GET", "/readyz", 200),
+        ("GET", "/metrics", 200),
+        ("GET", "/.well-known/security.txt", 200),
         ("GET", "/static/portal.css", 200),
         ("GET", f"/static/portal.css?v={app.extensions['portal.static']['portal.css']}", 200),
         ("GET", "/static/nothing.css", 404),
@@ -85,7 +87,7 @@ def test_unsubscribe_pages_are_kept_out_of_indexes(browse: Browse, people: Peopl
     ["evil.example", "localhost.evil.example", "evil.example:80", "localhost@evil.example", "127.0.0.1", "LOCALHOSTX"],
 )
 def test_a_foreign_host_is_refused(browse: Browse, host: str) -> None:
-    for path in ("/", "/sign-in", "/forgot-password", "/nothing", "/healthz"):
+    for path in ("/", "/sign-in", "/forgot-password", "/nothing", "/.well-known/security.txt"):
         answer = browse.client.get(path, headers={"Host": host})
         assert answer.status_code == 400, path
         assert "evil" not in answer.text

@@ -6,7 +6,7 @@ import re
 
 from portal.datamap import inventory
 from portal.extensions import Base
-from portal.purposes import CHOICES, PURPOSES, RECIPIENTS, TOPICS, topic_choice
+from portal.purposes import AUDIENCES, CHOICES, CONSENTS, HOLDINGS, PURPOSES, RECIPIENTS, TOPICS, topic_choice
 from portal.vocabulary import Basis, Edit
 from tests.conftest import Runner
 
@@ -22,9 +22,34 @@ def test_every_purpose_has_a_legal_basis_and_a_transfer_ground() -> None:
         assert set(purpose.recipients) <= set(RECIPIENTS), f"{code}: write the recipient into RECIPIENTS"
 
 
+def test_what_a_list_may_carry_says_so() -> None:
+    """P26, P37: each field of each list names what the list is for, and nobody may receive something unnamed."""
+    notes = {entry.column.name: entry.note for entry in inventory.entries(Base.metadata, table="member")}
+    silent = {
+        (audience.code, field)
+        for audience in AUDIENCES.values()
+        for field in audience.fields
+        if audience.purpose not in notes[field].purposes
+    }
+    assert not silent, "name the purpose of the list on the column, in portal/models/member.py"
+    named = {name for purpose in PURPOSES.values() for name in purpose.recipients}
+    holders = {each.recipient for each in HOLDINGS.values()} - {""}
+    assert named | holders == set(RECIPIENTS), "a recipient that nothing names is told to nobody"
+    published = {"readers"}  # whoever reads what stands for all to read holds nothing that could be asked for
+    assert named - published <= holders, "who receives something holds it: write the place into HOLDINGS"
+
+
+def test_a_choice_opens_a_review_where_its_purpose_stands_on_consent() -> None:
+    """P28: and each such purpose that a recipient waits for has its choice."""
+    on_consent = {code for code, purpose in PURPOSES.items() if purpose.basis is Basis.CONSENT}
+    assert set(CONSENTS.values()) == {code for code in on_consent if PURPOSES[code].recipients}
+    assert set(CONSENTS) <= set(CHOICES)
+
+
 def test_the_map_shows_the_basis_of_every_column(run: Runner) -> None:
-    """P23: `map show` names the purposes of each column with their basis."""
-    lines = run("map", "show").stdout.splitlines()
+    """P23: `map show` names the purposes of each column with their basis, after the record of processing."""
+    *_, table = run("map", "show").stdout.split("\n\n")
+    lines = table.splitlines()
     assert len(lines) == len(list(inventory.entries(Base.metadata)))
     assert all("Art. 6(1)" in line for line in lines)
 

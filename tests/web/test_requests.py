@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context
 from datetime import UTC, date, datetime, timedelta
@@ -12,11 +13,17 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import select
 
-from portal.domain.kinds import KINDS
+from portal import clock as portal_clock
+from portal.authorities import AUTHORITIES
+from portal.domain import asks, choices, handling, requests
+from portal.domain.kinds import FILED, KINDS
 from portal.extensions import db
-from portal.models import DataSubjectRequest, Trail
+from portal.models import Account, DataSubjectRequest, Trail
+from portal.tokens import STATUS_LINK, sign_reference
+from portal.web.requests import GROUPS
 from tests import people as four
 from tests.browse import Browse
+from tests.databases import writes
 from tests.letters import letter, letters, link_in
 from tests.people import ALICE_PASSWORD, BOB_PASSWORD, NOW, People
 
@@ -43,11 +50,11 @@ def made() -> list[DataSubjectRequest]:
 
 def send(browse: Browse, kind: str, details: str = "") -> str:
     browse(f"/requests/new/{kind}")
-    path: str = browse.press("Send", {"Anything to add": details}).location
+    path: str = browse.press("Send", {"details": details or "In a few words"}).location
     return path
 
 
-@pytest.mark.parametrize("kind", list(KINDS))
+@pytest.mark.parametrize("kind", list(FILED))
 def test_a_request(browse: Browse, people: People, clock: Any, kind: str) -> None:
     """P25, P32: stated in a minute, with a reference and the day the answer is due, and followed on its page."""
     browse.sign_in(people.alice)
@@ -56,7 +63,8 @@ def test_a_request(browse: Browse, people: People, clock: Any, kind: str) -> Non
     path = send(browse, kind, "Everything since 2011, please.")
     page = browse.follow()
     assert REFERENCE.fullmatch(path.removeprefix("/requests/"))
-    for words in (path.removeprefix("/requests/"), "3 January 2027", "4 January 2027", "4 December 2026, 15:00 UTC"):
+    days = [] if KINDS[kind].at_once else ["3 January 2027", "4 January 2027"]
+    for words in (path.removeprefix("/requests/"), *days, "4 December 2026, 15:00 UTC"):
         assert words in page.said
     assert "Everything since 2011, please." in page.said
     assert "Request received" in page.said
@@ -64,7 +72,7 @@ def test_a_request(browse: Browse, people: People, clock: Any, kind: str) -> Non
     assert (request.kind, request.door, request.verified_how) == (kind, "page", "password")
     assert request.verified_at == NOW
     assert path in str(browse("/requests").soup)
-    assert path in str(browse("/").soup)
+    assert (path in str(browse("/").soup)) is not KINDS[kind].at_once
 
 
 def test_the_mails_of_a_request(browse: Browse, people: People, clock: Any) -> None:
@@ -72,11 +80,11 @@ def test_the_mails_of_a_request(browse: Browse, people: People, clock: Any) -> N
     browse.sign_in(people.alice)
     path = send(browse, "erasure", "My secret reason")
     reference = path.removeprefix("/requests/")
-    receipt, staff = letter("request_received"), letter("staff_request_received")
+    receipt, staff = letter("erasure_received"), letter("staff_request_received")
     assert receipt.to_address == people.alice.email
     assert reference in receipt.text
     assert "3 January 2027" in receipt.text
-    assert link_in(receipt) == path
+    assert link_in(receipt).startswith(f"/requests/keep/{reference}.")
     assert staff.to_address == "desk@example.org"
     assert staff.subject_id is None
     for words in (reference, "Delete my data", "3 January 2027"):
@@ -174,7 +182,7 @@ def test_a_double_press_is_one_request(browse: Browse, people: People) -> None:
     assert client is not None
     (row,) = made()
     assert answers == [(303, f"/requests/{row.reference}")] * 4
-    assert len(letters("request_received")) == 1
+    assert len(letters("erasure_received")) == 1
 
 
 @pytest.mark.parametrize("kind", [code for code, kind in KINDS.items() if kind.once])
@@ -182,6 +190,7 @@ def test_what_may_be_open_once_leads_to_what_is_open(browse: Browse, people: Peo
     browse.sign_in(people.alice)
     form = browse(f"/requests/new/{kind}")
     path = send(browse, kind)
+    words = {"details": "In a few words"}
     assert browse(f"/requests/new/{kind}", status=303).location == path
     assert path.removeprefix("/requests/") in browse("/requests/new").said
     browse.sign_in(people.bob)
@@ -189,8 +198,8 @@ def test_what_may_be_open_once_leads_to_what_is_open(browse: Browse, people: Peo
     clock.shift(timedelta(minutes=6))
     browse.turn_to(people.alice)
     browse.open[browse.who] = form
-    browse.press("Send", status=422)
-    assert browse.press("Send", {"Password": ALICE_PASSWORD}).location == path
+    browse.press("Send", words, status=422)
+    assert browse.press("Send", words | {"Password": ALICE_PASSWORD}).location == path
     assert len(made()) == 1
 
 
@@ -208,7 +217,7 @@ def test_withdraw(browse: Browse, people: People) -> None:
     assert (row.state, row.is_open, [step.step for step in row.steps]) == (
         "withdrawn",
         False,
-        ["received", "withdrawn"],
+        ["received", "staff_told", "withdrawn"],
     )
     assert letter("request_withdrawn").to_address == people.alice.email
     assert "Alice" not in letter("staff_request_withdrawn").text
@@ -296,3 +305,196 @@ def test_a_look_of_staff_is_written_down(browse: Browse, people: People) -> None
     db.session.rollback()
     looks = list(db.session.scalars(select(Trail).where(Trail.act == "looked at")))
     assert [(row.subject_id, row.door) for row in looks] == [(people.alice.id, "staff")]
+
+
+# The page of a request, as its person sees it --------------------------------------------------------------
+
+
+def at_the_desk(reference: str, act: Callable[[DataSubjectRequest], object]) -> None:
+    """What staff do meanwhile."""
+    with writes():
+        request = requests.by_reference(reference)
+        assert request is not None
+        act(request)
+
+
+def why(browse: Browse) -> str:
+    """What the row Why this day says."""
+    (found,) = [each for each in browse.page.soup.find_all("dt") if each.get_text() == "Why this day"]
+    return " ".join(found.parent.dd.get_text(" ").split())
+
+
+def test_every_kind_stands_in_a_group_once() -> None:
+    """P27, P34, P38: all of them, an objection to pictures and a suggestion among them, each found in one place."""
+    assert sorted(code for _, codes in GROUPS for code in codes) == sorted(FILED)
+
+
+def test_what_needs_words_asks_for_them(browse: Browse, people: People) -> None:
+    """P34, P38: what says nothing without words is not sent without them."""
+    browse.sign_in(people.alice)
+    for code, kind in FILED.items():
+        page = browse(f"/requests/new/{code}")
+        assert kind.what_we_need in page.said
+        assert ("controller" in page.controls()) == (code == "portability")
+        page = browse.press("Send", {"details": "  "}, status=422 if kind.wants_words else 303)
+        if kind.wants_words:
+            assert page.beside("details")
+    assert {request.kind for request in made()} == {code for code, kind in FILED.items() if not kind.wants_words}
+
+
+def test_marketing_stops_at_once_and_says_what(browse: Browse, people: People) -> None:
+    """P29, P33: nobody reviews it; the page and one mail list what was turned off, and how to turn it on again."""
+    browse.sign_in(people.alice)
+    browse("/requests/new/marketing")
+    browse.press("Send")
+    page = browse.follow()
+    for words in ("Done. It counts from now on.", "all broadcast email, post, phone, Sponsor sharing", "Choices"):
+        assert words in page.said
+    assert not page.has_button("Withdraw this request")
+    assert [each.name for each in letters() if each.kind != "account"] == ["request_answered"]
+    standing = choices.standing(people.alice.id)
+    assert {code: standing[code].value for code in requests.NO_MARKETING} == dict(requests.NO_MARKETING)
+
+
+def test_to_another_organisation(browse: Browse, people: People) -> None:
+    """P27: the organisation is named; how the data went there is told (Art. 20(2))."""
+    browse.sign_in(people.alice)
+    browse("/requests/new/portability")
+    path = browse.press("Send", {"Another organisation": "Svenska Kemistsamfundet"}).location
+    assert "Svenska Kemistsamfundet" in browse.follow().said
+    reference = path.removeprefix("/requests/")
+    at_the_desk(reference, lambda request: handling.sent(request, "Kemistsamfundet", "yes", "By their form.", now=NOW))
+    assert "Kemistsamfundet: They can take the data safely, and have them. By their form." in browse(path).said
+
+
+def test_add_something(browse: Browse, people: People) -> None:
+    """P27: what is added stands on the page, staff are told once, and a closed request takes nothing."""
+    browse.sign_in(people.alice)
+    path = send(browse, "access")
+    stale = browse.follow()
+    page = browse.post(f"{path}/add", {"words": " "}, status=422)
+    assert page.beside("words")
+    for _ in range(2):
+        browse.open[browse.who] = stale
+        browse.post(f"{path}/add", {"words": "Also <b>the</b> events\nof 2019"})
+    assert "Also <b>the</b> events of 2019" in browse.follow().said
+    assert len(letters("staff_request_added")) == 1
+    assert "2019" not in letter("staff_request_added").text
+    browse.press("Withdraw this request")
+    browse.open[browse.who] = stale
+    assert "closed" in browse.post(f"{path}/add", {"words": "More"}, status=422).said
+    assert len(letters("staff_request_added")) == 1
+    browse.sign_in(people.bob)
+    token = browse("/choices").controls()["csrf_token"]
+    browse(f"{path}/add", status=404, method="POST", data={"csrf_token": token, "words": "mine"})
+
+
+def test_the_day_and_why_over_a_leap_day_a_pause_and_an_extension(browse: Browse, people: People, clock: Any) -> None:
+    """P32: promise and law, the pause that moves one of them, and both dates of an extension.
+
+    A month's end in a leap year; the clocks of New York go forward on 12 March 2028. What staff need to read the
+    answer is their own time.
+    """
+    clock.move_to(datetime(2028, 2, 1, 4, 30, tzinfo=UTC))  # still 31 January in New York
+    with writes():
+        asks.ask(people.alice.email, "complaint", details="The dinner", now=portal_clock.now())
+    browse(link_in(letter("ask_confirm")), as_=None)
+    browse.press("Confirm")
+    (request,) = made()
+    browse.sign_in(people.alice)
+    path = f"/requests/{request.reference}"
+    assert "Answer due 29 February 2028" in browse(path).said
+    assert "One month after your request arrived" in why(browse)
+    assert "31 January 2028 when it arrived" in why(browse)
+    with writes():
+        row = db.session.get_one(DataSubjectRequest, request.id)
+        row.verified_at, row.verified_how = None, ""
+    clock.move_to(datetime(2028, 2, 2, 15, tzinfo=UTC))
+    browse.sign_in(people.alice)
+    at_the_desk(
+        request.reference, lambda row: handling.ask_identity(row, "In which year did you join?", now=portal_clock.now())
+    )
+    page = browse(path)
+    assert "In which year did you join?" in page.said
+    assert "the law lets us wait" in why(browse)
+    clock.move_to(datetime(2028, 2, 5, 15, tzinfo=UTC))
+    browse.sign_in(people.alice)
+    browse(path)
+    browse.post(f"{path}/add", {"Your answer": "In 2011"})
+    assert "You have answered" in browse.follow().said
+    clock.move_to(datetime(2028, 2, 9, 15, tzinfo=UTC))
+    at_the_desk(request.reference, lambda row: handling.verify(row, "They named the year", now=portal_clock.now()))
+    browse.sign_in(people.alice)
+    page = browse(path)
+    assert "Answer due 29 February 2028" in page.said
+    assert "from 29 February 2028 to 3 March 2028" in why(browse)
+    at_the_desk(
+        request.reference,
+        lambda row: handling.extend(row, "complexity", "Three photographers have to be asked.", now=portal_clock.now()),
+    )
+    page = browse(path)
+    assert "Answer due 30 April 2028" in page.said
+    assert "Before, the day was 29 February 2028" in why(browse)
+    assert "Three photographers" in page.said
+    assert "30 April 2028" in browse("/requests").said
+    assert "30 April 2028" in browse("/").said
+    assert "30 April 2028" in browse(status_of(request), as_=None).said
+
+
+def status_of(request: DataSubjectRequest) -> str:
+    return f"/ask/status/{sign_reference(request.reference, purpose=STATUS_LINK)}"
+
+
+def test_an_answer_stays_and_what_is_the_desks_stays_there(browse: Browse, people: People) -> None:
+    """P25, P32: the words of staff to the person stand on the page; notes, reminders and the desk's names do not."""
+    browse.sign_in(people.alice)
+    path = send(browse, "correction", "The year is 1991")
+    reference = path.removeprefix("/requests/")
+    at_the_desk(reference, lambda row: handling.note(row, "quarrelsome person", now=NOW))
+    at_the_desk(reference, lambda row: handling.take(row, db.session.get_one(Account, people.dana.id), now=NOW))
+    at_the_desk(reference, lambda row: handling.answer(row, handling.reply(row, "corrected"), now=NOW))
+    page = browse(path)
+    assert "We have corrected it" in page.said
+    assert next(each["href"] for each in page.soup.select("blockquote a")) == "/held"
+    for words in ("quarrelsome", "dana", "Staff told", "Staff reminded"):
+        assert words not in page.said
+        assert words not in browse(status_of(made()[0]), as_=None).said
+    assert "We have corrected it" not in browse.page.said
+    browse.turn_to(people.alice)
+    again = next(each for each in browse(path).soup.find_all("a") if each.get_text() == "Ask again")
+    browse(str(again["href"]))
+    later = browse.press("Send", {"details": "It still says 1981"}).location
+    assert reference in browse.follow().said
+    assert later.removeprefix("/requests/") in browse(path).said
+    first, second = sorted(made(), key=lambda request: request.reference != reference)
+    assert (first.continues_id, second.continues_id) == (None, first.id)
+
+
+def test_a_refusal_says_the_reason_and_the_ways_on(browse: Browse, people: People) -> None:
+    """P27: reason, complaint to us with the reference filled in, the authority of the country, a court."""
+    browse.sign_in(people.alice)
+    path = send(browse, "objection", "My name in the report")
+    reference = path.removeprefix("/requests/")
+    dana = people.dana.id
+    at_the_desk(
+        reference,
+        lambda row: handling.refuse(row, "claims", "It is evidence.", by=db.session.get_one(Account, dana), now=NOW),
+    )
+    page = browse(path)
+    for words in ("Refused", handling.REFUSALS["claims"], "It is evidence.", "Integritetsskyddsmyndigheten", "court"):
+        assert words in page.said
+    links = {each.get("href") for each in page.soup.find_all("a")}
+    assert {f"/requests/new/complaint?about={reference}", AUTHORITIES["SE"].site} <= links
+    page = browse(f"/requests/new/complaint?about={reference}")
+    assert page.controls()["details"].startswith(f"About my request {reference}")
+    browse.press("Send")
+    assert reference in browse.follow().said
+    assert [request.continues_id for request in made() if request.kind == "complaint"] == [
+        next(request.id for request in made() if request.kind == "objection")
+    ]
+    browse.sign_in(people.bob)
+    page = browse(f"/requests/new/complaint?about={reference}")
+    assert page.controls()["details"] == page.controls()["about"] == ""
+    browse.press("Send", {"about": reference, "details": "Something"})
+    assert [request.continues_id for request in made() if request.subject_id == people.bob.id] == [None]
+    assert browse.follow().soup.find("a", href="/authorities") is not None

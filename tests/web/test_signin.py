@@ -22,7 +22,7 @@ from portal.models import Account, EmailChange, FailedSignIn, LinkRequest, Membe
 from tests.browse import Browse
 from tests.databases import writes
 from tests.letters import answer_links, letter, letters, link_in
-from tests.people import ALICE_PASSWORD, BOB_PASSWORD, People, member
+from tests.people import ALICE_PASSWORD, BOB_PASSWORD, DANA_PASSWORD, People, member
 
 NEW = "seven-grey-herons-fly-south"
 SHORT = "too short, this"[:14]
@@ -94,7 +94,7 @@ def test_nobody_signs_in_without_a_password(browse: Browse, erin: Member) -> Non
 
 
 def test_sign_in_and_out(browse: Browse, people: People) -> None:
-    browse.sign_in(people.alice)
+    browse.sign_in(people.alice, password=ALICE_PASSWORD)
     assert browse.page.location == "/"
     browse.follow()
     stolen = browse.cookies()
@@ -740,7 +740,7 @@ def test_a_link_goes_to_the_stored_address(browse: Browse, people: People) -> No
 
 
 def test_desk_people_sign_in_without_a_member_record(browse: Browse, people: People) -> None:
-    browse.sign_in(people.dana)
+    browse.sign_in(people.dana, password=DANA_PASSWORD)
     assert browse.follow(status=303).location == "/desk"
     assert browse.follow().has_button("Sign out")
     assert isinstance(letter("new_sign_in"), Message)

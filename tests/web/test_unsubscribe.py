@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -11,15 +12,16 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from sqlalchemy import select
+from werkzeug.test import Client as WithoutCookies
 
 from portal import clock as portal_clock
 from portal.extensions import db
 from portal.models import ChoiceRow, Subject
-from portal.purposes import SUPPRESS
+from portal.purposes import SUPPRESS, TOPICS
 from portal.tokens import read_unsubscribe, sign_unsubscribe
 from tests.browse import Browse
 from tests.conftest import Runner
-from tests.databases import writes
+from tests.databases import everything, writes
 from tests.letters import answer_links, letter, letters, link_in
 from tests.people import People
 
@@ -79,13 +81,39 @@ def test_a_topic_that_is_no_more_stops_everything(browse: Browse, people: People
     assert rows() == [(SUPPRESS, "yes", "link")]
 
 
-@pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_a_thousand_looks_change_nothing(browse: Browse, hers: str, method: str) -> None:
-    for turn in range(1000):
-        answer = browse.client.open(hers, method=method, headers={"User-Agent": f"scanner {turn}"})
-        assert answer.status_code == 200
-        assert method == "GET" or not answer.data
-    assert rows() == []
+SCANNERS = [
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0 Safari/537.36",
+    "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko)",
+    "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) HeadlessChrome/126.0 Safari/537.36",
+    "Mozilla/4.0 (compatible; ms-office; MSOffice 16)",
+    "Mozilla/5.0 (Windows NT 10.0; WOW64) SkypeUriPreview Preview/0.5",
+    "Mozilla/5.0 (compatible; GoogleImageProxy)",
+    "Mozilla/5.0 (compatible; Google-Safety; +http://www.google.com/bot.html)",
+    "YahooMailProxy; https://help.yahoo.com/kb/yahoo-mail-proxy-SLN28749.html",
+    "BarracudaCentral", "Mimecast-URL-Protect", "ProofpointURLDefense/1.0", "Symantec-EmailSecurity", "TrendMicro-WRS",
+    "facebookexternalhit/1.1", "Slackbot-LinkExpanding 1.0", "WhatsApp/2.24", "LinkedInBot/1.0", "curl/8.5.0",
+    "python-requests/2.32", "",
+]  # fmt: skip
+
+
+def test_a_thousand_looks_of_scanners_change_nothing_and_one_press_does(app: Flask, people: People) -> None:
+    """P5, P29: GET and HEAD, eight at a time, as twenty sorts of them do; then a press in either encoding."""
+    paths = [link(people.alice.subject, topic) for topic in ("events", "magazine")]
+    before = everything()
+
+    def look(turn: int) -> tuple[int, bool, bool]:
+        headers = {"User-Agent": SCANNERS[turn % 20]} | ({"Sec-Purpose": "prefetch;prerender"} if turn % 3 else {})
+        method = "HEAD" if turn % 7 < 3 else "GET"
+        with WithoutCookies(app, use_cookies=False).open(paths[turn % 2], method=method, headers=headers) as answer:
+            return answer.status_code, method == "GET" and not answer.data, "Set-Cookie" in answer.headers
+
+    with ThreadPoolExecutor(8) as several:
+        assert set(several.map(look, range(1000))) == {(200, False, False)}
+    assert everything() == before
+    for path, encoding in zip(paths, ("application/x-www-form-urlencoded", "multipart/form-data"), strict=True):
+        press = WithoutCookies(app, use_cookies=False).post(path, data=ONE_CLICK, content_type=encoding)
+        assert press.status_code == 200
+    assert rows() == [("topic_events", "off", "one-click"), ("topic_magazine", "off", "one-click")]
 
 
 @pytest.mark.parametrize("encoding", ["application/x-www-form-urlencoded", "multipart/form-data"])
@@ -246,6 +274,16 @@ def test_undo_of_a_topic_leaves_the_great_stop(browse: Browse, hers: str) -> Non
     browse.press("Undo", status=200)
     standing = {code: value for code, value, _ in rows()}
     assert standing == {"topic_events": "on", SUPPRESS: "yes"}
+
+
+def test_what_was_given_back_is_stopped_again_by_the_button_beside_it(browse: Browse, hers: str) -> None:
+    """Nor does any state of the page say who one is, or how another topic stands."""
+    buttons = ("Stop all broadcast email", "Undo", "Unsubscribe", "Undo")
+    said = [browse(hers, as_=None).text, *(browse.press(button, status=200).text for button in buttons)]
+    assert rows() == [(SUPPRESS, value, "link") for value in ("yes", "no", "yes", "no")]
+    names = [topic.name for topic in TOPICS.values() if topic.name not in ("Events", "Announcements")]
+    for word in ("Okonkwo", "Alice", "mail.example.org", *names):
+        assert not any(word in text for text in said), word
 
 
 def test_undo_for_a_stranger_or_the_erased(app: Flask, people: People) -> None:

@@ -18,6 +18,8 @@ MEMBER = [
     "/profile/email",
     "/choices",
     "/choices?after=0",
+    "/held",
+    "/held/what-changed",
     "/requests",
     "/requests/new",
     "/requests/new/erasure",
@@ -49,7 +51,7 @@ def test_signed_in(browse: Browse, people: People, full: bool) -> None:
 
 def test_overview_greets_by_first_name(browse: Browse, people: People) -> None:
     browse.sign_in(people.alice)
-    assert "Alice" in browse.follow().heading
+    assert "Alice" in browse("/").heading
 
 
 def test_nothing_there(browse: Browse, people: People) -> None:
