@@ -9,9 +9,12 @@ import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TypeVar
 
-from bench import bed, commands, inside, online, report
+from bench import bed, broadcast, commands, download, inside, online, report, strangers
 from bench.load import BenchError, Burst, server
+
+Figure = TypeVar("Figure")
 
 
 def main() -> int:
@@ -36,25 +39,39 @@ def _wishes() -> argparse.Namespace:
     words.add_argument("--members", type=int, default=20_000, help="members in the database")
     words.add_argument("--filter-rows", type=int, default=100_000, help="rows of the list to filter")
     words.add_argument("--import-rows", type=int, default=20_000, help="members to import")
+    words.add_argument("--release-rows", type=int, default=100_000, help="registrations of the list to release")
+    words.add_argument("--others", type=int, default=100_000, help="other members beside the one who downloads")
+    words.add_argument("--copies", type=int, default=1_000, help="people who get the broadcast")
+    words.add_argument("--broadcast", action="store_true", help="only the delivery of a broadcast")
+    words.add_argument("--pairs", type=int, default=200, help="existing and invented addresses typed into each door")
+    words.add_argument("--strangers", action="store_true", help="only whether times tell existing addresses apart")
     words.add_argument("--folder", type=Path, help="where the temporary folder is made: decides the disk")
     words.add_argument("--only", default="", help="only targets whose name contains this, and the limits")
     wish = words.parse_args()
-    if wish.rounds < 4 or wish.seconds <= 0 or wish.members < 2 * bed.SIGNED_IN:
-        words.error(f"at least 4 rounds, some time, and {2 * bed.SIGNED_IN} members")
+    if wish.rounds < 4 or wish.seconds <= 0 or wish.pairs < 20 or wish.members < 2 * bed.SIGNED_IN:
+        words.error(f"at least 4 rounds, some time, 20 pairs, and {2 * bed.SIGNED_IN} members")
     return wish
 
 
 def _measured(folder: Path, wish: argparse.Namespace) -> dict[str, object]:
     machine = report.machine(folder)
     print("\n".join(f"{name:10} {value}" for name, value in machine.items()), flush=True)
+    wished = {name: value for name, value in vars(wish).items() if value}
+    if wish.broadcast:
+        return {"machine": machine, "wish": wished, "broadcast": _broadcast(folder, wish)}
     with bed.made(folder, members=wish.members) as own:
+        if wish.strangers:
+            return {"machine": machine, "wish": wished, "strangers": _strangers(own, wish)}
         return {
             "machine": machine,
-            "wish": {name: value for name, value in vars(wish).items() if value},
+            "wish": wished,
             "queries": _queries(own),
             "inside": _inside(own, wish),
+            "download": _download(folder, wish),
+            "broadcast": _broadcast(folder, wish),
             "commands": _commands(own, wish),
             "online": _online(own, wish),
+            "strangers": _strangers(own, wish),
         }
 
 
@@ -86,17 +103,56 @@ def _cpu(ask: Callable[[], None], seconds: float) -> Callable[[], float]:
     return lambda: inside.cpu(ask, seconds=seconds)
 
 
-def _alternated(targets: dict[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
+def _alternated(targets: dict[str, Callable[[], Figure]], rounds: int) -> dict[str, list[Figure]]:
     """A B C A B C: what the machine does meanwhile falls on all alike."""
-    figures: dict[str, list[float]] = {name: [] for name in targets}
+    figures: dict[str, list[Figure]] = {name: [] for name in targets}
     for _ in range(rounds):
         for name, once in targets.items():
             figures[name].append(once())
     return figures
 
 
+def _download(folder: Path, wish: argparse.Namespace) -> dict[str, list[float]]:
+    with (
+        download.among(folder / "few", others=download.FEW) as few,
+        download.among(folder / "many", others=wish.others) as many,
+    ):
+        figures = _alternated(download.askers(few, many), wish.rounds)
+    middle = {name: report.median(each) for name, each in figures.items()}
+    rows = []
+    for name, against, most in (
+        ("among few", "ready files, zipped", 1.5),
+        ("among many", "among few", 1.2),
+        ("ready files, zipped", "", 0),
+    ):
+        ratio = middle[name] / middle[against] if against else 0
+        judged = (f"{ratio:.2f}", str(most), _verdict(ratio <= most)) if against else ("", "", "")
+        rows.append((name, f"{1000 * middle[name]:,.0f}", f"{report.spread(figures[name]):.0%}", against, *judged))
+    title = f"Download of a person with {3 * download.ROWS:,} rows, among {download.FEW:,} and {wish.others:,} others"
+    _print(title, ("download", "CPU ms", "spread", "against", "×", "most", ""), rows)
+    return figures
+
+
+def _broadcast(folder: Path, wish: argparse.Namespace) -> dict[str, list[dict[str, float]]]:
+    with broadcast.made(folder / "broadcast", people=wish.copies) as (sqlite, postgres):
+        figures = _alternated(broadcast.targets(sqlite, postgres), wish.rounds)
+    rates = {name: report.median([one.a_second for one in each]) for name, each in figures.items()}
+    cpu = {name: report.median([one.cpu for one in each]) for name, each in figures.items()}
+    built = "each built with EmailMessage"
+    rows = []
+    for name, each in figures.items():
+        spread, ratio = report.spread([one.a_second for one in each]), rates[name] / rates[built]
+        judged = ("3", _verdict(ratio >= 3)) if name.startswith("broadcast") else ("", "")
+        by_cpu = f"{cpu[name]:.2f}", f"{cpu[built] / cpu[name]:.1f}"
+        rows.append((name, f"{rates[name]:,.0f}", f"{spread:.0%}", f"{ratio:.1f}", *judged, *by_cpu))
+    title = f"Delivery to a sink, one recipient a message, {wish.copies:,} people"
+    _print(title, ("delivery", "a second", "spread", "× built", "wanted", "", "CPU ms", "× built"), rows)
+    return {name: [vars(one) for one in each] for name, each in figures.items()}
+
+
 def _commands(own: bed.Bed, wish: argparse.Namespace) -> dict[str, object]:
     filtering, importing = commands.Filter(own, wish.filter_rows), commands.Import(own, wish.import_rows)
+    releasing = commands.Release(own, wish.release_rows)
     memory: dict[str, float] = {}
 
     def ran(name: str, once: Callable[[], commands.Ran]) -> Callable[[], float]:
@@ -116,6 +172,7 @@ def _commands(own: bed.Bed, wish: argparse.Namespace) -> dict[str, object]:
             "filter, plain loop": filtering.limit,
             "members import": ran("members import", importing.product),
             "import, plain loop": importing.limit,
+            "lists release": ran("lists release", releasing.product),
         },
         wish.rounds,
     )
@@ -131,8 +188,13 @@ def _commands(own: bed.Bed, wish: argparse.Namespace) -> dict[str, object]:
         rows.append((f"{name}, less the start", f"{seconds:.2f}", "", f"{ratio:.2f}", "1.5", _verdict(ratio <= 1.5)))
         held = f"{memory[name]:.0f} MB"
         rows.append((f"{name}, memory", held, "", "", f"{most} MB", _verdict(memory[name] < most)))
+    seconds = middle["lists release"]
+    rows.append(("lists release, with the start", f"{seconds:.2f}", "", "", "10 s", _verdict(seconds < 10)))
+    held = f"{memory['lists release']:.0f} MB"
+    rows.append(("lists release, memory", held, "", "", "200 MB", _verdict(memory["lists release"] < 200)))
     title = (
-        f"Commands: {wish.filter_rows:,} rows to filter among {wish.members:,} members; {wish.import_rows:,} to import"
+        f"Commands: {wish.filter_rows:,} rows to filter among {wish.members:,} members; {wish.import_rows:,} to import;"
+        f" a list of {wish.release_rows:,}"
     )
     _print(title, ("command", "seconds", "spread", "× loop", "most", ""), rows)
     return {"seconds": figures, "ratios": ratios, "memory_mb": memory}
@@ -158,6 +220,22 @@ def _online(own: bed.Bed, wish: argparse.Namespace) -> dict[str, object]:
     print(f"Memory of the web process after the run: {memory:.0f} MB (most 100)")
     told = {name: [vars(burst) for burst in each] for name, each in bursts.items()}
     return {"targets": told, "memory_mb": memory, "ratios": {row[0]: row[7] for row in rows if row[7]}}
+
+
+def _strangers(own: bed.Bed, wish: argparse.Namespace) -> list[dict[str, object]]:
+    """After everything else: it leaves messages and failed sign-ins behind."""
+    with server("wsgi:app", own.environ, own.folder, path="/healthz") as portal:
+        doors = strangers.asked(own, portal, pairs=wish.pairs)
+    rows = []
+    for door in doors:
+        share, p = strangers.longer(door.existing, door.invented)
+        middle = [report.median(each) * 1e3 for each in (door.existing, door.invented)]
+        least = strangers.could_be_seen(door.invented) * 1e3
+        seen = (f"{share:.3f}", f"{p:.2g}", f"{least:.2f}", _verdict(p >= strangers.SIGNIFICANT))
+        rows.append((door.path, *(f"{each:.2f}" for each in middle), *seen))
+    headings = ("door", "existing ms", "invented ms", "longer", "p", "could see ms", "alike")
+    _print(f"Existing against invented addresses, {wish.pairs} pairs by turns", headings, rows)
+    return [vars(door) for door in doors]
 
 
 def _row(target: online.Target, bursts: dict[str, list[Burst]]) -> tuple[str, ...]:

@@ -106,6 +106,7 @@ def environment(folder: Path) -> dict[str, str]:
         "MAIL_DEFAULT_SENDER": f"privacy@{HOST}",
         "STAFF_EMAILS": "desk@example.org",
         "PRIVACY_CONTACT": "privacy@example.org",
+        "DESK_REQUIRES_SECOND_PERSON": "no",
     }
 
 

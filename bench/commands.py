@@ -14,12 +14,15 @@ import time
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
+
+from sqlalchemy import create_engine, insert
 
 from bench.bed import EMPTY, ROOT, Bed, copy_database
 from bench.load import BenchError
 from portal import clock
 from portal.domain import values
+from portal.models import ChoiceRow, Event, Member, Registration, Subject
 from portal.purposes import CHOICES, SUPPRESS
 from portal.tokens import canonical_address, suppression_hash
 
@@ -213,6 +216,49 @@ class Import:
             ("INSERT INTO trail (subject_id, act, field, door, at, carried_at) VALUES (?, ?, ?, ?, ?, ?)", trail),
         ):
             connection.executemany(statement, many)
+
+
+class Release:
+    """`lists release` of an event with so many registrations, all of whom agree; each time on a new copy."""
+
+    def __init__(self, bed: Bed, rows: int) -> None:
+        self.bed, self.rows = bed, rows
+        self.ready, self.database = bed.folder / "fair.db", bed.folder / "released.db"
+        self.out = bed.folder / "list.csv"
+        copy_database(bed.folder / EMPTY, self.ready)
+        now, ids = clock.now(), [uuid4() for _ in range(rows)]
+        day = {"starts_on": now.date(), "ends_on": now.date()}
+        answer = {"code": "sponsor_sharing", "value": "yes", "at": now, "door": "page", "wording": ""}
+        engine = create_engine(f"sqlite:///{self.ready}")
+        with engine.begin() as connection:
+            for model, made in (
+                (Event, [{"id": 1, "code": "FAIR", "name": "Fair", **day}]),
+                (Subject, [{"id": each} for each in ids]),
+                (Member, [_registered(number, each) for number, each in enumerate(ids)]),
+                (Registration, [{"event_id": 1, "member_id": each} for each in ids]),
+                (ChoiceRow, [{"subject_id": each, **answer} for each in ids]),
+            ):
+                connection.execute(insert(model), made)
+        engine.dispose()
+
+    def product(self) -> Ran:
+        """Raises BenchError unless the file has each of them once, and the log the same lines."""
+        copy_database(self.ready, self.database)
+        words = ["lists", "release", "FAIR", "--for", "sponsors", "--to", "Acme"]
+        ran = run(self.bed, words, out=self.out, database=self.database)
+        with self.out.open(encoding="utf-8", newline="") as file:
+            told = [row[-1] for row in csv.reader(file)][1:]
+        with closing(sqlite3.connect(self.database)) as connection:
+            logged = connection.execute("SELECT list_number || '-' || line FROM disclosure ORDER BY line").fetchall()
+        if told != [line for (line,) in logged] or len(told) != self.rows:
+            raise BenchError(f"the list has {len(told)} lines, the log {len(logged)}, instead of {self.rows}")
+        return ran
+
+
+def _registered(number: int, ident: UUID) -> dict[str, object]:
+    email = f"person{number}@example.org"
+    names = {"first_name": f"Agnieszka{number}", "last_name": "Brzęczyszczykiewicz", "organization": "Fabryka"}
+    return {"id": ident, "version": 1, "email": email, "email_key": email, "address_hash": str(number), **names}
 
 
 def _member(number: int) -> dict[str, str]:
