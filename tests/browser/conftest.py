@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from aiosmtpd.controller import Controller
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect, sync_playwright
 
 from tests.browser.live import Live, running
 from tests.conftest import MailServer, free_port, missing
@@ -31,6 +31,7 @@ FLAGS = (
     "--no-first-run",
 )
 STATUS_LINE = "Failed to load resource: the server responded with a status of 4"  # Chromium's own, for a 404 or a 422
+expect.set_options(timeout=20_000)  # ms; a slow machine is no failure
 
 
 class OpenBrowser(Protocol):

@@ -31,7 +31,9 @@ def unfold(page: Page, name: str) -> None:
 
 def turn_to(page: Page, place: str) -> None:
     """Go to one of the places that every page leads to."""
-    page.get_by_role("navigation", name="Main").get_by_role("link", name=place, exact=True).click()
+    link = page.get_by_role("navigation", name="Main").get_by_role("link", name=place, exact=True)
+    link.click()
+    expect(link).to_have_attribute("aria-current", re.compile("page|true"))
 
 
 def pick(page: Page, question: str, answer: str) -> None:

@@ -84,8 +84,11 @@ def test_skip_link_and_errors(live: Live, page: Page) -> None:
     """The first Tab offers to skip to the content; after a refused form the keyboard stands at what is wrong."""
     sign_in(page, live.somebody())
     turn_to(page, "Profile")
+    sees(page, "Member Information")
     page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the main content")).to_be_focused()
     page.keyboard.press("Enter")
+    expect(page.get_by_role("main")).to_be_focused()
     page.keyboard.press("Tab")
     expect(page.get_by_role("main").get_by_role("link", name="Change Contact/Profile Info")).to_be_focused()
     page.keyboard.press("Enter")
