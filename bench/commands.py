@@ -65,7 +65,7 @@ def run(
             raise
         seconds = time.perf_counter() - started
     if process.returncode:
-        raise BenchError(f"{' '.join(words)} ended with {process.returncode}: {said.read_text()[-600:]}")
+        raise BenchError(f"{' '.join(words)} ended with {process.returncode}: {said.read_text()[-2000:]}")
     return Ran(seconds, memory)
 
 

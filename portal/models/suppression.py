@@ -9,7 +9,7 @@ from sqlalchemy import CheckConstraint, ColumnElement, ForeignKey, Index, String
 from sqlalchemy.orm import InstrumentedAttribute, Mapped, mapped_column
 
 from portal.extensions import Base
-from portal.models.choice import standing
+from portal.models.choice import standing, stands
 from portal.models.columns import UtcDateTime
 from portal.models.member import Member, Subject
 from portal.purposes import CHOICES, SUPPRESS, topic_choice
@@ -111,9 +111,9 @@ def may_be_mailed(topic: str | None) -> ColumnElement[bool]:
         Subject.erased_at.is_(None),
         Subject.restricted_at.is_(None),
         ~exists().where(Suppression.keyed_hash == Member.address_hash),
-        standing(Member.id, SUPPRESS, CHOICES[SUPPRESS].default) == "no",
+        stands(standing(Member.id, SUPPRESS, CHOICES[SUPPRESS].default), "no"),
     ]
     if topic is not None:
         choice = CHOICES[topic_choice(topic)]
-        conditions.append(standing(Member.id, choice.code, choice.default) == "on")
+        conditions.append(stands(standing(Member.id, choice.code, choice.default), "on"))
     return and_(*conditions)
