@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aiosmtpd.controller import Controller
-from sqlalchemy import select, text, update
+from sqlalchemy import func, select, text, update
 from sqlalchemy.exc import OperationalError
 
 from portal import clock
 from portal.domain import signin
 from portal.extensions import db, glance
-from portal.models import Account, Member, SignIn, Subject
+from portal.models import Account, Member, SignIn, Subject, Trail
 from tests.browser.live import Live, running
 from tests.conftest import MailServer, free_port
 from tests.databases import writes
@@ -123,3 +123,9 @@ def is_signed_in(target: Target, cookie: str) -> bool:
         signer = target.live.app.session_interface.get_signing_serializer(target.live.app)  # type: ignore[attr-defined]
         token = signer.loads(cookie.partition("=")[2])["_user_id"]
         return signin.find(token, now=clock.now()) is not None
+
+
+def acts(target: Target) -> int:
+    """How many acts of people the portal has noted: more than before, if a tool was signed in and sent forms."""
+    with target.live.app.app_context(), glance():
+        return db.session.execute(select(func.count()).select_from(Trail)).scalar_one()
