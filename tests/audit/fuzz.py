@@ -4,7 +4,7 @@
 
 A run ends at the first input that raises what the reader does not promise to raise, that is accepted though nobody
 signed it, or that takes ten seconds; atheris leaves the input in the folder where it ran. atheris is no part of the
-tests' environment: `make audit-attack` puts it into .audit/.
+tests' environment: `make audit-attack` puts it into .audit/fuzzer, for PYTHONPATH.
 """
 
 from __future__ import annotations

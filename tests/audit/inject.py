@@ -74,7 +74,7 @@ def form_of(target: Target, cookie: str, place: Place) -> tuple[str, str]:
 
 def attack(target: Target, place: Place, minutes: float) -> tuple[str, int]:
     """What sqlmap says of a place, and how many requests it sent."""
-    cookie = target.cookie(place.who)
+    cookie, known = target.cookie(place.who), place.who != "nobody"
     more = []
     path = place.path
     if place.field:
@@ -87,7 +87,7 @@ def attack(target: Target, place: Place, minutes: float) -> tuple[str, int]:
             "--threads", "2", "--drop-set-cookie", "--flush-session", "--timeout", "10", "-t", f"{folder}/traffic",
             "--skip", "cookie,host,referer,user-agent",
         ]  # fmt: skip
-        command += ["--cookie", cookie] if cookie else []
+        command += ["--cookie", cookie]
         environ = {"PATH": os.environ["PATH"], "HOME": folder}
         try:
             told = subprocess.run(
@@ -98,8 +98,8 @@ def attack(target: Target, place: Place, minutes: float) -> tuple[str, int]:
         traffic = Path(folder, "traffic")
         seen = traffic.read_text(errors="replace") if traffic.exists() else ""
         sent = seen.count("HTTP request [#")
-    assert not cookie or "/sign-in?next=" not in seen, f"{place.path} does not know {place.who}"
-    assert not cookie or is_signed_in(target, cookie), "sqlmap was signed out on the way"
+    assert not known or "/sign-in?next=" not in seen, f"{place.path} does not know {place.who}"
+    assert not known or is_signed_in(target, cookie), "sqlmap was signed out on the way"
     if found := FOUND.search(told):
         return f"FOUND: {told[found.start() :][:400]}", sent
     if NOTHING in told:

@@ -48,9 +48,9 @@ class Target:
         return self.live.url
 
     def cookie(self, who: str) -> str:
-        """The Cookie header of somebody who has just signed in, a colleague with the second step; "" for nobody."""
+        """The Cookie header of somebody who just signed in, staff with the second step; for nobody, one of forms."""
         if who == "nobody":
-            return ""
+            return self._sealed({"csrf_token": secrets.token_hex(20)})
         with self.live.app.app_context(), writes():
             if who == "staff":
                 account = _staff()
@@ -63,6 +63,9 @@ class Target:
             assert opened is not None
             opened.sign_in.second_at = now if who == "staff" else None
             content = {"_user_id": opened.sign_in.token, "csrf_token": secrets.token_hex(20)}
+        return self._sealed(content)
+
+    def _sealed(self, content: dict[str, str]) -> str:
         signer = self.live.app.session_interface.get_signing_serializer(self.live.app)  # type: ignore[attr-defined]
         return f"{self.live.app.config['SESSION_COOKIE_NAME']}={signer.dumps(content)}"
 

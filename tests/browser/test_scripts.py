@@ -5,7 +5,7 @@ That no policy had to refuse one either is seen on the way: every report in the 
 
 from __future__ import annotations
 
-from playwright.sync_api import Page
+from playwright.sync_api import Dialog, Page
 
 from portal import clock
 from portal.domain import requests
@@ -55,9 +55,14 @@ def test_no_script_runs(live: Live, open_browser: OpenBrowser) -> None:
         )  # fmt: skip
         reference = filed.reference
     page, desk = open_browser(), open_browser()
-    for window in (page, desk):
-        window.on("dialog", lambda dialog: (dialog.dismiss(), ran.append(dialog.message)))
     ran: list[str] = []
+
+    def note(dialog: Dialog) -> None:
+        ran.append(dialog.message)
+        dialog.dismiss()
+
+    for window in (page, desk):
+        window.on("dialog", note)
     sign_in(page, person)
     for path in (*OWN, f"/requests/{reference}"):
         page.goto(path)

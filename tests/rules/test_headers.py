@@ -77,7 +77,7 @@ def test_only_a_fingerprint_is_kept_for_ever(app: Flask, browse: Browse) -> None
 
 def test_the_script_is_the_one_that_the_page_was_made_for(browse: Browse) -> None:
     """Subresource integrity: the digest on the page is that of what its address answers."""
-    script = browse("/").soup.find("script")
+    script = browse("/").soup.select_one("script")
     assert script is not None
     with browse.client.get(str(script["src"])) as answer:
         digest = b64encode(sha256(answer.get_data()).digest()).decode()

@@ -47,7 +47,7 @@ def be_suspended(browse: Browse, people: People, _: Any) -> None:
 
 
 def get_the_role(browse: Browse, people: People, _: Any) -> None:
-    """What was opened as a member may last for 30 days: nobody of the desk is kept signed in."""
+    """What was opened as a member lasts longer than staff may stay, and may have been copied."""
     with writes():
         desk.add(people.alice.email, now=portal_clock.now())
 
@@ -105,7 +105,7 @@ def walk(browse: Browse, people: People, clock: Any) -> list[tuple[str, str]]:
             seen[name, cookie.value] = None
         return page
 
-    browse._take = keep  # type: ignore[method-assign]
+    browse._take = keep  # type: ignore[assignment, method-assign]
     browse.sign_in(people.alice, password=ALICE_PASSWORD, keep=True)
     if not db.session.get_one(Account, people.alice.account.id).staff:  # type: ignore[union-attr]
         clock.shift(timedelta(minutes=31))
