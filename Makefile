@@ -5,7 +5,7 @@ BIN := .venv/bin
 LOCKED := requirements.txt tests/requirements.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help test lint lock promises bench drill
+.PHONY: help test lint lock promises bench drill audit audit-attack
 
 help:  ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -52,6 +52,28 @@ bench: .venv/installed  ## measure the portal against its limits (docs/bench.md)
 drill: .venv/installed  ## restore yesterday's database and see that nobody comes back (docs/restore.md)
 	$(BIN)/python -m tests.drills.restore
 	$(BIN)/python -m tests.drills.restore --database postgresql
+
+audit: audit-attack  ## attack a portal on loopback with tools that others made (docs/audit.md); about two hours
+
+AUDIT := $(BIN)/python -W ignore -m tests.audit
+
+.audit/ready: tests/audit/scanners.txt tests/audit/fuzzer.txt
+	test -x .audit/scanners/bin/python || $(PYTHON) -m venv .audit/scanners
+	.audit/scanners/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r tests/audit/scanners.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --upgrade \
+		--target .audit/fuzzer -r tests/audit/fuzzer.txt
+	npm install --silent --no-audit --no-fund --ignore-scripts --prefix .audit/observatory @mdn/mdn-http-observatory@1.4.8
+	@touch $@
+
+# Each can be run alone; the scan of headers wants root, nginx and the ports 80 and 443.
+audit-attack: .venv/installed .audit/ready
+	$(AUDIT).forms --examples 100000
+	for target in tokens csv mail; do PYTHONPATH=.audit/fuzzer $(AUDIT).fuzz $$target --runs 334000 || exit 1; done
+	$(AUDIT).keys
+	$(AUDIT).canaries --members 200
+	$(AUDIT).crawl --minutes 6
+	$(AUDIT).inject --minutes 2
+	$(AUDIT).headers
 
 lint: .venv/installed  ## check style, types and layers
 	$(BIN)/ruff check

@@ -91,8 +91,11 @@ def canonical_address(address: str) -> str:
     if len(address) > LONGEST_ADDRESS:
         return ""
     text = unicodedata.normalize("NFKC", address).strip().lower()
+    if len(text) > LONGEST_ADDRESS:  # one letter may stand for eighteen
+        return ""
     local, at, domain = text.rpartition("@")
-    return f"{local}{at}{_ascii_domain(domain)}"
+    compared = f"{local}{at}{_ascii_domain(domain)}"
+    return compared if len(compared) <= LONGEST_ADDRESS else ""
 
 
 @lru_cache(maxsize=4096)

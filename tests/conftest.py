@@ -60,11 +60,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 # With `both`, these are asked on SQLite alone: words, headers and addresses, which a database does not change, and
 # pages whose verbs tests/domain and tests/datamap try on both.
 ONCE = {
-    "rules": "access templates headers csrf urls cookies errors get_never_writes",
+    "rules": "access matrix old_cookies templates headers csrf urls cookies errors get_never_writes",
     "mail": "messages headers transport outbox bounces doctor",
     "cli": "serve demo members groups broadcasts notices invite",
-    "web": "ask broadcasts choices desk download enumeration erasure events held history lists load notices operators"
-    " profile requests second_factor signin unsubscribe walk",
+    "web": "ask broadcasts choices desk download enumeration erasure events every_form held history lists load notices"
+    " operators profile requests second_factor signin unsubscribe walk",
 }
 ON_SQLITE_ALONE = {f"{folder}/test_{name}.py" for folder, names in ONCE.items() for name in names.split()}
 

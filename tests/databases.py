@@ -8,7 +8,7 @@ import shutil
 import sqlite3
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,22 @@ def everything() -> dict[str, list[str]]:
     }
     db.session.rollback()
     return rows
+
+
+def keep(url: str) -> Callable[[], None]:
+    """Remember every row; what is returned puts them back, whatever was written since."""
+    if not url.startswith("sqlite"):
+        return _keep_postgres(url)
+    path, kept = url.removeprefix("sqlite:///"), sqlite3.connect(":memory:")
+    with closing(sqlite3.connect(path)) as live:
+        live.backup(kept)
+
+    def put_back() -> None:
+        with closing(sqlite3.connect(path)) as live:
+            live.execute("PRAGMA synchronous=OFF")
+            kept.backup(live)
+
+    return put_back
 
 
 # PostgreSQL -----------------------------------------------------------------------------------------------
@@ -126,3 +142,23 @@ def empty_postgres(url: str) -> None:
         ).fetchall()
         connection.execute("; ".join(f"DELETE FROM {name}" for (name,) in tables).encode())
         connection.execute("SELECT setval(oid::regclass, 1, false) FROM pg_class WHERE relkind = 'S'")
+
+
+def _keep_postgres(url: str) -> Callable[[], None]:
+    names = list(Base.metadata.tables)
+    kept: dict[str, bytes] = {}
+    with psycopg.connect(url) as connection:
+        for name in names:
+            with connection.cursor().copy(f'COPY "{name}" TO STDOUT'.encode()) as rows:
+                kept[name] = b"".join(map(bytes, rows))
+
+    def put_back() -> None:
+        empty_postgres(url)
+        with psycopg.connect(url) as connection:
+            connection.execute("SET session_replication_role = replica")
+            for name in filter(kept.get, names):
+                with connection.cursor().copy(f'COPY "{name}" FROM STDIN'.encode()) as rows:
+                    rows.write(kept[name])
+            connection.execute("SELECT setval(oid::regclass, 1000) FROM pg_class WHERE relkind = 'S'")
+
+    return put_back

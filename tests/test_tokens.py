@@ -185,6 +185,7 @@ def test_a_link_to_a_request_outlives_a_new_secret() -> None:
         ("u\u0308ni@example.org", "üni@example.org"),
         ("alice@例え.example.org", "alice@xn--r8jz45g.example.org"),
         ("no at sign", "no at sign"),
+        ("\ufdfa" * 60 + "@example.org", ""),
         ("", ""),
     ],
 )

@@ -13,13 +13,18 @@ from portal.tokens import canonical_address
 
 
 def add(address: str, *, now: datetime) -> Account:
-    """Give the staff role: to the member with this address, or to a sign-in made for it without a member record."""
+    """Give the staff role: to the member with this address, or to a sign-in made for it without a member record.
+
+    A member's sign-ins end, as they may last longer than staff's.
+    """
     account = signin.find_account(address)
     if account is None:
         key = canonical_address(address)
         member = db.session.scalars(select(Member).where(Member.email_key == key)).one_or_none()
         account = signin.account_of(member) if member else Account(email=address, email_key=key)
         db.session.add(account)
+    elif not account.staff:
+        signin.end_all(account)
     account.staff = True
     db.session.flush()
     if account.password_hash is None:

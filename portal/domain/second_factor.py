@@ -17,7 +17,7 @@ from portal.domain.errors import CodeRefused
 from portal.extensions import db, settings
 from portal.mail import messages
 from portal.models import Account, RecoveryCode, SignIn
-from portal.tokens import REFERENCE_LETTERS, digest, seal, unseal
+from portal.tokens import REFERENCE_LETTERS, seal, unseal
 
 PURPOSE = "second-factor"
 SECONDS = 30  # a time step
@@ -82,7 +82,7 @@ def set_up(sign_in: SignIn, made: Offer, code: str, *, now: datetime) -> None:
     db.session.add_all(RecoveryCode(account_id=account.id, code_hash=_hash(account, each)) for each in made.codes)
     _end_others(sign_in)
     sign_in.second_at = now
-    db.session.flush()
+    signin.renew(sign_in)
     messages.second_factor_on(account, now=now)
 
 
@@ -92,9 +92,7 @@ def give(sign_in: SignIn, code: str, *, now: datetime) -> None:
     if not (_is_next(account, code, now) or _spend(account, code, now)):
         raise CodeRefused(WRONG)
     sign_in.second_at = now
-    sign_in.token = secrets.token_urlsafe(32)
-    sign_in.token_hash = digest(sign_in.token)
-    db.session.flush()
+    signin.renew(sign_in)
 
 
 def forget(account: Account, *, now: datetime) -> None:

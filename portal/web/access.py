@@ -21,6 +21,7 @@ from portal.extensions import SAFE_METHODS, db, glance, limiter, login_manager, 
 from portal.models import SignIn
 from portal.tokens import canonical_address, keyed_digest
 
+SEVERAL = frozenset({"fields"})  # controls of which more than one may be ticked
 PASSWORDS_AGAIN = parse("10 per 5 minutes")
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -95,6 +96,7 @@ def guard() -> ResponseReturnValue | None:
     _refuse_nul()
     if request.endpoint == "static" or (mark is not None and mark.anonymous):
         return None
+    _refuse_what_no_page_sends()
     _refuse_other_sites()
     mark = mark or Mark(PUBLIC, PUBLIC, False)
     level = mark.for_method(request.method)
@@ -113,6 +115,13 @@ def _refuse_nul() -> None:
     """No database keeps a NUL in a text, and nobody types one."""
     typed = request.form.values() if request.method not in SAFE_METHODS else ()
     if any("\0" in text for text in (request.path, *request.args.values(), *typed)):
+        abort(400)
+
+
+def _refuse_what_no_page_sends() -> None:
+    """A file, as no page takes any; a field sent twice, of which two readers may take different ones (ASVS V15.3.7)."""
+    sent = (*request.args.lists(), *request.form.lists())
+    if request.files or any(len(values) > 1 and name not in SEVERAL for name, values in sent):
         abort(400)
 
 

@@ -18,7 +18,7 @@ from portal.extensions import settings
 from portal.models import Member
 from portal.purposes import BACKUP_DAYS, CHOICES, HOLDINGS
 from portal.vocabulary import Door, Personal
-from portal.web.headers import static_url
+from portal.web.headers import integrity, static_url
 
 STATES = {
     "received": ("Received, we are at it", "wait"),
@@ -124,7 +124,12 @@ def init_app(app: Flask) -> None:
         "said": said,
         "own_words": lambda text: text not in LIBRARY_WORDS,
     }
-    app.jinja_env.globals |= {"static_url": static_url, "flashes": _flashes, "backup_days": BACKUP_DAYS}
+    app.jinja_env.globals |= {
+        "static_url": static_url,
+        "integrity": integrity,
+        "flashes": _flashes,
+        "backup_days": BACKUP_DAYS,
+    }
     app.context_processor(frame)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from base64 import b64encode
 from pathlib import Path
 
 from flask import Flask, Response, current_app, request
@@ -40,10 +41,11 @@ TWO_YEARS = "max-age=63072000; includeSubDomains"
 def init_app(app: Flask) -> None:
     """Set the headers, and fingerprint the static files once."""
     folder = Path(app.static_folder or "")
-    app.extensions["portal.static"] = {
-        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()[:12]
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
+    files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    digests = {name: hashlib.sha256(path.read_bytes()) for name, path in files.items()}
+    app.extensions["portal.static"] = {name: digest.hexdigest()[:12] for name, digest in digests.items()}
+    app.extensions["portal.integrity"] = {
+        name: f"sha256-{b64encode(digest.digest()).decode()}" for name, digest in digests.items()
     }
     app.after_request(add)
 
@@ -67,3 +69,9 @@ def static_url(name: str) -> str:
     Built by hand: the page that refuses a foreign host has no map of addresses to ask.
     """
     return f"{current_app.static_url_path}/{name}?v={current_app.extensions['portal.static'][name]}"
+
+
+def integrity(name: str) -> str:
+    """The digest by which a browser sees that a script is the one that this page was made for (SRI); else KeyError."""
+    digest: str = current_app.extensions["portal.integrity"][name]
+    return digest

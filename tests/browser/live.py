@@ -169,10 +169,13 @@ def until(look: Callable[[], Found], what: str) -> Found:
 
 
 @contextmanager
-def running(folder: Path, smtp: MailServer, port: int) -> Iterator[Live]:
-    """Serve a portal on a new database with Alice, Bob and Dana in it; afterwards it has logged no fault of ours."""
+def running(folder: Path, smtp: MailServer, port: int, address: str = "") -> Iterator[Live]:
+    """Serve a portal on a new database with Alice, Bob and Dana in it; afterwards it has logged no fault of ours.
+
+    `address`: of an empty database to take; by default a SQLite file in the folder.
+    """
     url = f"http://127.0.0.1:{port}"
-    address = f"sqlite:///{folder}/portal.db"
+    address = address or f"sqlite:///{folder}/portal.db"
     databases.migrate(address, folder)
     more = {
         "PORTAL_URL": url,

@@ -33,7 +33,8 @@ def test_an_address_is_stored_as_typed_with_its_domain_in_lower_case(typed: str,
     ["", "ada", "ada@", "@example.org", "a b@example.org", "ada@example", "ada@example..org", ".ada@example.org",
      "ada.@example.org", "a..b@example.org", "ada@example.test", "ada@localhost", "x" * 65 + "@example.org",
      "ada@" + "x" * 64 + ".org", "Ada <ada@example.org>", "a@b@example.org", "ada@example.org\nBcc: x@example.org",
-     "ada\u200b@example.org", "a@" + ".".join(["x" * 60] * 5) + ".org"],
+     "ada\u200b@example.org", "a@" + ".".join(["x" * 60] * 5) + ".org",
+     "\ufdfa" * 60 + "@example.org"],
 )  # fmt: skip
 def test_what_is_no_address_is_refused(typed: str) -> None:
     with pytest.raises(ValueError, match="address"):

@@ -49,6 +49,7 @@ HOSTILE = {
     "brackets in From": b"From: " + b"(" * 30_000 + b"<" * 30_000 + b"\n\nstop",
     "NUL everywhere": mail("un\x00sub\x00scribe", "\x00stop\x00"),
     "a charset with NUL": mail("x", "stop").replace(b"charset=utf-8", b"charset=utf\x00-8"),
+    "a charset with NUL over bytes": b'Subject: x\nContent-Type: text/plain; charset="a\x00"\n\nstop \xff',
     "odd charsets": mail("=?undefined?q?stop?=", "stop").replace(b"charset=utf-8", b"charset=idna"),
     "an encoding of no sort": mail("x", "stop").replace(b"8bit", b"uuencode"),
     "status fields": report("Final-Recipient: rfc822; a@b.example\nAction: failed\nStatus: 5.1.1\n\n" * 5_000),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from typing import Any
 
@@ -174,3 +175,21 @@ def test_a_nul_is_refused(browse: Browse, people: People, where: str) -> None:
     else:
         browse("/profile/edit")
         browse.press("Save", {"city": "Lu\0nd"}, status=400)
+
+
+def test_a_field_sent_twice_is_refused(browse: Browse, people: People) -> None:
+    """ASVS V15.3.7: what one reader takes for the field and what the next takes are the same."""
+    browse("/sign-in?next=/held&next=//evil.example", status=400, as_=None)
+    browse.sign_in(people.alice)
+    browse("/choices?after=0&after=1", status=400)
+    browse("/profile/edit")
+    browse.press("Save", {"city": ["Lund", "Lund"]}, status=400)
+    assert people.alice.city == "Uppsala"
+
+
+def test_a_file_is_refused(browse: Browse, people: People) -> None:
+    """ASVS V5.2.2: no page takes one, so it is in no field's place either."""
+    browse.sign_in(people.alice)
+    form = browse("/profile/email").controls()
+    sent = form | {"email": (io.BytesIO(b"alice@new.example.org"), "address.txt")}
+    browse("/profile/email", status=400, method="POST", data=sent)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
+from hashlib import sha256
+
 import pytest
 from flask import Flask
 
@@ -70,6 +73,15 @@ def test_only_a_fingerprint_is_kept_for_ever(app: Flask, browse: Browse) -> None
             kept[query] = answer.headers.get("Cache-Control", "")
     assert kept[f"?v={mark}"] == "public, max-age=31536000, immutable"
     assert "immutable" not in kept[""]
+
+
+def test_the_script_is_the_one_that_the_page_was_made_for(browse: Browse) -> None:
+    """Subresource integrity: the digest on the page is that of what its address answers."""
+    script = browse("/").soup.select_one("script")
+    assert script is not None
+    with browse.client.get(str(script["src"])) as answer:
+        digest = b64encode(sha256(answer.get_data()).digest()).decode()
+    assert script["integrity"] == f"sha256-{digest}"
 
 
 def test_a_refusal_of_method_names_what_is_allowed(browse: Browse) -> None:
