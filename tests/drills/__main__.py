@@ -11,13 +11,15 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.drills import bed, postgres, web
+from tests.drills import bed, postgres, relays, web, workers
 from tests.drills.judged import Verdict
 
 Drill = Callable[..., Verdict]
 DRILLS: dict[str, tuple[Drill, tuple[str, ...]]] = {
     "web": (web.drill, ("postgresql", "sqlite")),
+    "workers": (workers.drill, ("postgresql", "sqlite")),
     "postgres": (postgres.drill, ("postgresql",)),
+    "relays": (relays.drill, ("sqlite",)),
 }
 
 

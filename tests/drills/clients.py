@@ -262,7 +262,7 @@ class Member:
         self._send(ident, "choices", "/choices", form | turned)
 
     def ask(self) -> None:
-        """A request, with the password beside it in case it is wanted."""
+        """A request, with the password where it is wanted."""
         form = self._form("/requests/new/question")
         if form is None:
             return
@@ -311,7 +311,7 @@ class Member:
         """Press Send; on a page that says "in a moment", press it again, with what that page has kept."""
         refused = False
         for _ in range(PRESSES):
-            typed = form | ({"password": PASSWORD} if kind == "request" else {})
+            typed = form | ({"password": PASSWORD} if "password" in form else {})
             try:
                 answer = self.load.look_at(kind, self.browser.post(path, typed))
             except AwayError:

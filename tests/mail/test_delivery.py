@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections import Counter
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -276,12 +277,21 @@ def test_a_busy_greeting(make_portal: MakePortal) -> None:
 def test_a_silent_server_times_out(make_portal: MakePortal) -> None:
     with speaking(b"") as port:
         app = make_portal(MAIL_SERVER="127.0.0.1", MAIL_PORT=str(port))
-        app.config["MAIL_COMMAND_SECONDS"] = 0.3
+        app.config["MAIL_TURN_SECONDS"] = 0.3
         check_deferred(2)
 
 
+def test_a_server_that_says_a_byte_now_and_then_wins_no_time(make_portal: MakePortal) -> None:
+    with speaking(b"2", pause=0.1) as port:
+        app = make_portal(MAIL_SERVER="127.0.0.1", MAIL_PORT=str(port))
+        app.config["MAIL_TURN_SECONDS"] = 0.5
+        began = time.monotonic()
+        check_deferred(2)
+        assert time.monotonic() - began < 10, "the text of a greeting goes on for ever"
+
+
 def test_a_server_that_falls_silent_under_a_message(portal: Flask, relay: Relay) -> None:
-    portal.config["MAIL_COMMAND_SECONDS"] = 0.3
+    portal.config["MAIL_TURN_SECONDS"] = 0.3
     relay.hold_seconds = 0.8
     ident, other = put(now=START - MINUTE), put(to="bob@example.org")
     assert at(START) == Delivered(retried=1, deferred=1)
