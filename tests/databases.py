@@ -95,6 +95,14 @@ class Postgres:
     def start(self) -> None:
         self._call("pg_ctl", "-D", f"{self.folder}/data", "-l", str(self.log), "-w", "start")
 
+    @property
+    def runs(self) -> bool:
+        try:
+            self._call("pg_ctl", "-D", f"{self.folder}/data", "status")
+        except subprocess.CalledProcessError:
+            return False
+        return True
+
     def stop_at_once(self) -> None:
         """As if the machine had lost its power: nothing is written any more."""
         self._call("pg_ctl", "-D", f"{self.folder}/data", "-m", "immediate", "-w", "stop")

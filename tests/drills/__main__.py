@@ -8,10 +8,11 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.drills import bed, postgres, relays, web, workers
+from tests.drills import bed, clocks, disks, postgres, relays, web, workers
 from tests.drills.judged import Verdict
 
 Drill = Callable[..., Verdict]
@@ -20,6 +21,8 @@ DRILLS: dict[str, tuple[Drill, tuple[str, ...]]] = {
     "workers": (workers.drill, ("postgresql", "sqlite")),
     "postgres": (postgres.drill, ("postgresql",)),
     "relays": (relays.drill, ("sqlite",)),
+    "disks": (disks.drill, ("sqlite", "postgresql")),
+    "clocks": (clocks.drill, ("sqlite",)),
 }
 
 
@@ -49,8 +52,9 @@ def _run(name: str, drill: Drill, database: str, times: int) -> bool:
     with bed.scratch() as folder:
         try:
             verdict = drill(folder, database=database, times=times)
-        except bed.NotSoError as broken:
-            verdict = Verdict(wrong=[str(broken)])
+        except Exception as broken:  # a drill that breaks off has shown nothing
+            traceback.print_exc()
+            verdict = Verdict(wrong=[f"it broke off: {broken!r}"])
         if verdict.wrong:
             _keep(folder)
     for what, count in sorted(verdict.counts.items()):

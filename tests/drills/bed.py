@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import signal
 import ssl
@@ -95,7 +96,7 @@ class Portal:
         self.spawn(name, ["-m", "flask", "--app", "wsgi", "worker", "--every", "0.1"])
 
     def spawn(self, name: str, command: list[str]) -> None:
-        with (self.folder / "log" / f"{name}.log").open("ab") as log:
+        with (self.folder / "log" / f"{name}.log").open("ab", buffering=0) as log:
             self.processes[name] = subprocess.Popen(
                 [sys.executable, *command],
                 cwd=ROOT, env=self.environ, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
@@ -298,6 +299,7 @@ def portal(
         }
         with redirect_stderr(io.StringIO()):
             databases.migrate(url, folder)
+        logging.getLogger("mail.log").disabled = True  # what the relay says of workers that die
         made = Portal(folder, environ, create_app(from_environment(environ, root=folder)), relay)
         relay.on_data = lambda received: _take(made, received)
         made.write(lambda: _settle(made, members, recipients))

@@ -52,7 +52,7 @@ def drill(folder: Path, *, database: str, times: int, seed: int = 11) -> Verdict
         load.stop()
         portal.finish()
         time.sleep(16)  # a line of the journal so young may belong to a page that is about to commit
-        bed.wait_for("the journal to be taken over", lambda: _nothing_lags(portal))
+        bed.wait_for("the journal to be taken over", lambda: nothing_lags(portal))
         verdict = judge(portal, journal, load, kills=times)
         verdict.wrong += wrong
         verdict.counts["stops"] = times
@@ -86,5 +86,6 @@ def _answers(port: int) -> bool:
         return False
 
 
-def _nothing_lags(portal: bed.Portal) -> bool:
+def nothing_lags(portal: bed.Portal) -> bool:
+    """Whether the database knows all that the journals tell."""
     return not any(portal.read(gate.lag).values())

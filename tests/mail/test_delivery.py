@@ -32,6 +32,7 @@ pytestmark = pytest.mark.opens_smtp
 
 ROOT = Path(__file__).parents[2]
 MINUTE = timedelta(minutes=1)
+YEAR = timedelta(days=365)
 
 
 def at(moment: datetime) -> Delivered:
@@ -434,6 +435,21 @@ def test_a_killed_workers_messages_are_sent_when_its_lease_has_run_out(
         stored(first).message_id,
         stored(second).message_id,
     }
+
+
+def test_what_a_clock_that_was_ahead_has_put_off_waits_for_no_such_day(portal: Flask, relay: Relay) -> None:
+    written, claimed = put(now=START + YEAR), put(to="bob@example.org", now=START)
+    delivery._claim("of that time", at=START + YEAR - MINUTE, most=50)
+    assert stored(claimed).state == "claimed"
+    assert at(START) == Delivered(sent=1)
+    assert delivery.mend_times(now=START) == 1
+    assert at(START) == Delivered(sent=1)
+    later = put(now=START)
+    relay.on_rcpt = lambda _address: "450 4.2.1 later"
+    assert at(START) == Delivered(retried=1)
+    assert delivery.mend_times(now=START) == 0
+    assert stored(later).due_at == START + MINUTE
+    assert stored(written).state == "sent"
 
 
 def test_a_worker_whose_lease_ran_out_sends_nothing_twice(portal: Flask, relay: Relay) -> None:
