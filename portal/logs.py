@@ -9,9 +9,10 @@ import logging
 import re
 import sys
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple
+from typing import NamedTuple, TextIO, cast
 
 import structlog
 from flask import Flask
@@ -102,11 +103,26 @@ def init_app(app: Flask) -> None:
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
+        logger_factory=lambda *_: structlog.PrintLogger(UNFAILING),
     )
     app.logger.disabled = True
     if app.config["ENV_NAME"] == "production":
         logging.basicConfig(handlers=[Libraries()], level=logging.WARNING, force=True)
+
+
+class Unfailing:
+    """Standard error. A line that it does not take, as where the disk of the log is full, is lost, and nothing else."""
+
+    def write(self, text: str) -> None:
+        with suppress(OSError):
+            sys.stderr.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            sys.stderr.flush()
+
+
+UNFAILING = cast(TextIO, Unfailing())
 
 
 # What every line goes through -----------------------------------------------------------------------------

@@ -40,6 +40,11 @@ def digest(secret: str) -> str:
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def closed(stored: str) -> str:
+    """What is stored of a secret that has ended for good: no secret has a digest that begins so."""
+    return "x" + stored[1:]
+
+
 def new_reference() -> str:
     """A reference that can be read out on the telephone, as `IM-7K3F-92QD`."""
     letters = [secrets.choice(REFERENCE_LETTERS) for _ in range(8)]

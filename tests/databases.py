@@ -9,7 +9,8 @@ import sqlite3
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -86,38 +87,77 @@ def postgres_programs() -> str | None:
     return None
 
 
-@contextmanager
-def postgres_server(programs: str, *, durable: bool = False) -> Iterator[str]:
-    """A server of our own on a socket in a new folder, gone afterwards; yields that folder.
+@dataclass(frozen=True)
+class Postgres:
+    """A server of our own on a socket in a folder of its own. It refuses to run as root, so root runs it as nobody."""
 
-    `durable`: a commit waits for the disk, as in production; tests need not wait.
+    programs: str
+    folder: Path
 
-    PostgreSQL refuses to run as root, so root runs it as nobody.
-    """
-    folder = Path(tempfile.mkdtemp(prefix="portal-pg-", dir="/tmp"))
-    folder.chmod(0o755)
-    other: dict[str, Any] = {"user": "nobody", "group": "nogroup", "extra_groups": []} if os.geteuid() == 0 else {}
-    if other:
-        shutil.chown(folder, "nobody", "nogroup")
-    settings = f"-c listen_addresses= -c unix_socket_directories={folder}"
-    settings += "" if durable else " -c fsync=off -c synchronous_commit=off"
+    @property
+    def log(self) -> Path:
+        return self.folder / "log"
 
-    def call(program: str, *arguments: str) -> None:
+    def make(self, settings: str) -> None:
+        """Lay out the empty cluster, with settings as in postgresql.conf."""
+        self.folder.chmod(0o755)
+        if os.geteuid() == 0:
+            shutil.chown(self.folder, "nobody", "nogroup")
+        words = ["-U", "portal", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]
+        self._call("initdb", "-D", f"{self.folder}/data", *words)
+        with (self.folder / "data" / "postgresql.conf").open("a", encoding="utf-8") as file:
+            file.write(f"\nlisten_addresses = ''\nunix_socket_directories = '{self.folder}'\n{settings}")
+
+    def start(self) -> None:
+        self._call("pg_ctl", "-D", f"{self.folder}/data", "-l", str(self.log), "-w", "start")
+
+    @property
+    def runs(self) -> bool:
+        try:
+            self._call("pg_ctl", "-D", f"{self.folder}/data", "status")
+        except subprocess.CalledProcessError:
+            return False
+        return True
+
+    def stop_at_once(self) -> None:
+        """As if the machine had lost its power: nothing is written any more."""
+        self._call("pg_ctl", "-D", f"{self.folder}/data", "-m", "immediate", "-w", "stop")
+
+    def _call(self, program: str, *arguments: str) -> None:
+        other: dict[str, Any] = {"user": "nobody", "group": "nogroup", "extra_groups": []} if os.geteuid() == 0 else {}
         subprocess.run(
-            [f"{programs}/{program}", *arguments], check=True, cwd="/", stdin=subprocess.DEVNULL,
+            [f"{self.programs}/{program}", *arguments], check=True, cwd="/", stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL, timeout=60, **other,
         )  # fmt: skip
 
-    data = f"{folder}/data"
+
+@contextmanager
+def postgres_running(
+    programs: str, *, durable: bool = False, settings: str = "", folder: Path | None = None
+) -> Iterator[Postgres]:
+    """A server in a new folder, or in an empty one that is given, gone afterwards.
+
+    `durable`: a commit waits for the disk, as in production; tests need not wait.
+    """
+    made = folder or Path(tempfile.mkdtemp(prefix="portal-pg-", dir="/tmp"))
+    server = Postgres(programs, made)
     try:
-        call("initdb", "-D", data, "-U", "portal", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync")
-        call("pg_ctl", "-D", data, "-l", f"{folder}/log", "-o", settings, "-w", "start")
+        server.make(settings + ("" if durable else "fsync = off\nsynchronous_commit = off\n"))
+        server.start()
         try:
-            yield str(folder)
+            yield server
         finally:
-            call("pg_ctl", "-D", data, "-m", "immediate", "-w", "stop")
+            with suppress(subprocess.CalledProcessError):  # a drill may have left it stopped
+                server.stop_at_once()
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(made, ignore_errors=True)
+
+
+@contextmanager
+def postgres_server(programs: str, *, durable: bool = False) -> Iterator[str]:
+    """The same for whoever wants the folder of its socket only."""
+    with postgres_running(programs, durable=durable) as server:
+        yield str(server.folder)
 
 
 def postgres_url(server: str, name: str) -> str:

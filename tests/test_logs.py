@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import io
 import json
 import logging
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -91,6 +93,24 @@ def test_a_careless_line_gives_nobody_away(app: Flask, capsys: pytest.CaptureFix
     assert [place for place in broken["trace"] if "Error" in place] == ["ValueError", "LookupError"]
     assert "tests/test_logs.py:" in broken["trace"][0]
     assert (said["said"], said["level"], silent["said"]) == ("no such row: %s", "error", "")
+
+
+def test_a_log_whose_disk_is_full_costs_no_page(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the answer that is logged after it stood, nor the one that says that something broke."""
+
+    def broken() -> str:
+        raise ValueError
+
+    app.config["PROPAGATE_EXCEPTIONS"] = False
+    app.add_url_rule("/break", "breaking", access(PUBLIC)(broken))
+    with io.TextIOWrapper(io.FileIO("/dev/full", "w"), write_through=True) as full:  # type: ignore[type-var]
+        monkeypatch.setattr(sys, "stderr", full)
+        client = app.test_client()
+        assert client.post("/sign-out").status_code == 400
+        answer = client.get("/break")
+        monkeypatch.undo()
+    assert answer.status_code == 500
+    assert "name this reference" in answer.get_data(as_text=True)
 
 
 @pytest.mark.parametrize("settings", [{"TRUSTED_PROXIES": "1"}])

@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from types import FrameType
 
 import click
@@ -60,7 +60,8 @@ def run(*, every: float) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)
-    tidied = erased = beaten = datetime.min.replace(tzinfo=clock.now().tzinfo)
+    tidied = erased = beaten = datetime.min.replace(tzinfo=UTC)
+    closed_at = clock.now() - signin.LOOK_BACK
     log.info("worker.started")
     closed, told = "", Told()
     while not stop.is_set():
@@ -73,13 +74,14 @@ def run(*, every: float) -> None:
                 continue
             catch_up()
             answer_waiting(clock.now)
-            if clock.now() - erased > ERASE_EVERY:
+            if is_over(ERASE_EVERY, erased):
                 erased = clock.now()
-                erasures.run_due(erased, look_again=erased - tidied > TIDY_EVERY)
+                erasures.run_due(erased, look_again=is_over(TIDY_EVERY, tidied))
+                closed_at = close_for_good(closed_at)
             told = notices.tell_a_few(told.last, most=A_FEW)
             busy = tend_broadcasts()
             busy = deliver_some(stop.is_set).sent > 0 or busy
-            if clock.now() - tidied > TIDY_EVERY:
+            if is_over(TIDY_EVERY, tidied):
                 tidied = clock.now()
                 each_hour(stop.is_set)
         except SQLAlchemyError as error:
@@ -97,10 +99,23 @@ def run(*, every: float) -> None:
 
 def live(said: datetime) -> datetime:
     """Tell operators twice a minute that a worker lives and reaches the database; when this one last did."""
-    now = clock.now()
-    if now - said < BEAT_EVERY:
+    if not is_over(BEAT_EVERY, said):
         return said
-    measures.beat(now=now)
+    measures.beat(now=clock.now())
+    return clock.now()
+
+
+def is_over(every: timedelta, since: datetime) -> bool:
+    """Whether so much time has passed; also when the clock has gone back, so that no job waits for it to catch up."""
+    return abs(clock.now() - since) >= every
+
+
+def close_for_good(since: datetime) -> datetime:
+    """What has ended stays so, and what waits for a day that no step sets does not, whatever the clock did; when."""
+    now = clock.now()
+    with transaction():
+        signin.close_ended(since=since, now=now)
+    delivery.mend_times(now=now)
     return now
 
 

@@ -9,7 +9,7 @@ import time
 from datetime import UTC, datetime, timedelta
 
 from limits.storage import Storage
-from sqlalchemy import case, delete, select
+from sqlalchemy import case, delete, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -34,7 +34,7 @@ class DatabaseStorage(Storage):
         insert = (sqlite if db.engine.dialect.name == "sqlite" else postgresql).insert
         fresh = {"name": key, "count": amount, "ends_at": now + timedelta(seconds=expiry)}
         statement = insert(LimitCounter).values(**fresh)
-        over = LimitCounter.ends_at <= now
+        over = or_(LimitCounter.ends_at <= now, LimitCounter.ends_at > fresh["ends_at"])  # the clock was ahead
         statement = statement.on_conflict_do_update(
             index_elements=["name"],
             set_={

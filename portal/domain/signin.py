@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import and_, delete, func, or_, select, update
+from sqlalchemy import and_, delete, func, literal, or_, select, update
 
 from portal.domain import passwords, subjects
 from portal.domain.errors import LinkUsedUp
@@ -19,7 +19,7 @@ from portal.mail import messages
 from portal.models import Account, EmailChange, FailedSignIn, LinkRequest, Member, PasswordLink, SignIn
 from portal.models.signin import SignInKind
 from portal.models.suppression import suspended
-from portal.tokens import canonical_address, digest, new_secret, suppression_hash, suppression_hashes
+from portal.tokens import canonical_address, closed, digest, new_secret, suppression_hash, suppression_hashes
 
 IDLE = timedelta(minutes=30)
 MEMBER_SESSION = timedelta(hours=12)
@@ -27,6 +27,8 @@ STAFF_SESSION = timedelta(hours=8)
 KEPT = timedelta(days=30)
 RECENT = timedelta(minutes=5)
 SEEN_EVERY = timedelta(minutes=1)
+AHEAD = timedelta(minutes=1)  # by which the clock of another machine may be before ours; more is a clock that was wrong
+LOOK_BACK = timedelta(days=40)  # longer than any sign-in lasts
 MOST_SIGN_INS = 20
 RESET_LINK = timedelta(hours=1)
 ACTIVATION_LINK = timedelta(days=7)
@@ -166,7 +168,7 @@ def see(sign_in_id: UUID, *, now: datetime) -> None:
 
 def is_recent(sign_in: SignIn, *, now: datetime) -> bool:
     """Whether the password was given in the last five minutes."""
-    return sign_in.password_at is not None and sign_in.password_at > now - RECENT
+    return sign_in.password_at is not None and now - RECENT < sign_in.password_at <= now + AHEAD
 
 
 def confirm_again(sign_in: SignIn, password: str, *, now: datetime) -> bool:
@@ -211,6 +213,26 @@ def sign_ins(account: Account, *, now: datetime) -> list[SignIn]:
         or_(SignIn.kind == SignInKind.KEPT, SignIn.seen_at > now - IDLE),
     )
     return list(db.session.scalars(query.order_by(SignIn.seen_at.desc(), SignIn.id)))
+
+
+def close_ended(*, since: datetime, now: datetime) -> int:
+    """Close for good what has ended since then: should the clock go back, it opens nothing again. How many there were.
+
+    The rows stay as long as we said; only what recognises cookie or link is changed beyond recognition.
+    """
+    since = since - AHEAD if since <= now else now - LOOK_BACK
+    over = or_(SignIn.ends_at <= now, and_(SignIn.kind == SignInKind.SESSION, SignIn.seen_at <= now - IDLE))
+    ended = 0
+    for model, soon, condition in (
+        (SignIn, now + MEMBER_SESSION, over),
+        (PasswordLink, now, PasswordLink.used_at.is_(None)),
+    ):
+        query = update(model).where(
+            model.ends_at > since, model.ends_at <= soon, condition, model.token_hash.not_like("x%")
+        )
+        changed = query.values(token_hash=literal("x").concat(func.substr(model.token_hash, 2)))
+        ended += db.session.execute(changed, execution_options={"synchronize_session": False}).rowcount  # type: ignore[attr-defined]
+    return ended
 
 
 def one_of(account: Account, sign_in_id: UUID) -> SignIn | None:
@@ -301,10 +323,16 @@ def end_links(account: Account, *, now: datetime) -> None:
 
 def link(token: str, *, now: datetime) -> PasswordLink | None:
     """The link with this token, without spending it; None if we never made it. Raises LinkUsedUp."""
-    found = db.session.scalars(select(PasswordLink).where(PasswordLink.token_hash == digest(token))).one_or_none()
-    if found is not None and (found.used_at is not None or found.ends_at <= now or _is_suspended(found.account)):
+    hashes = digest(token), closed(digest(token))
+    found = db.session.scalars(select(PasswordLink).where(PasswordLink.token_hash.in_(hashes))).one_or_none()
+    if found is not None and (not _lives(found, hashes[0], now) or _is_suspended(found.account)):
         raise LinkUsedUp(_why_used_up(found))
     return found
+
+
+def _lives(link: PasswordLink, hashed: str, now: datetime) -> bool:
+    made = link.created_at <= now + AHEAD
+    return made and link.used_at is None and link.ends_at > now and link.token_hash == hashed
 
 
 def spend_link(token: str, password: str, *, now: datetime) -> Account | None:
@@ -355,6 +383,8 @@ def _live(token: str, kind: SignInKind, now: datetime, *more: object) -> SignIn 
         SignIn.token_hash == digest(token),
         SignIn.kind == kind,
         SignIn.ends_at > now,
+        SignIn.created_at <= now + AHEAD,
+        SignIn.seen_at <= now + AHEAD,
         *more,  # type: ignore[arg-type]
     )
     row = db.session.scalars(query).one_or_none()

@@ -8,6 +8,7 @@ no timeout, lost refusals, 8-bit bodies and the machine's name in Message-IDs.
 from __future__ import annotations
 
 import hashlib
+import io
 import ipaddress
 import mailbox
 import os
@@ -15,6 +16,7 @@ import re
 import smtplib
 import socket
 import ssl
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -39,7 +41,8 @@ from portal.models import message as models
 from portal.models.message import MailKind
 
 CONNECT_SECONDS = 10.0
-COMMAND_SECONDS = 30.0
+TURN_SECONDS = 30.0
+GOODBYE_SECONDS = 3.0
 COLUMNS = 76  # RFC 2045 §6.7 for quoted-printable; RFC 2047 §2 for encoded words
 CALENDAR_FILE = "due.ics"
 NEVER_ANSWER = "OOF, DR, RN, NRN, AutoReply"
@@ -298,25 +301,69 @@ class Filled(Message):
 # Connections ----------------------------------------------------------------------------------------------
 
 
+class _Answers(io.RawIOBase):
+    """What a relay says, read until the turn is over: one byte now and then wins it no more time."""
+
+    def __init__(self, smtp: _Smtp) -> None:
+        self._smtp = smtp
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, room: Any) -> int:
+        line = self._smtp.until_over()
+        return line.recv_into(room)
+
+
 class _Smtp(smtplib.SMTP):
-    """SMTP that waits so long for a connection and so long for an answer, and no longer."""
+    """SMTP that waits so long for a connection and so long for each turn, and no longer.
+
+    A turn is all that comes before the first message, or one message, or the goodbye.
+    """
 
     def __init__(self, host: str, port: int, *, hello: str, tls: ssl.SSLContext | None) -> None:
         self._connect_seconds = float(current_app.config.get("MAIL_CONNECT_SECONDS", CONNECT_SECONDS))
+        self._turn_seconds = float(current_app.config.get("MAIL_TURN_SECONDS", TURN_SECONDS))
         self._tls = tls
-        seconds = float(current_app.config.get("MAIL_COMMAND_SECONDS", COMMAND_SECONDS))
-        super().__init__(host, port, local_hostname=hello, timeout=seconds)
+        self._over = 0.0
+        super().__init__(host, port, local_hostname=hello, timeout=self._turn_seconds)
+
+    def begin_turn(self, seconds: float | None = None) -> None:
+        """From now on so long, at most as long as a turn."""
+        self._over = time.monotonic() + min(self._turn_seconds, seconds or self._turn_seconds)
+
+    def until_over(self) -> socket.socket:
+        """The line, which waits until the turn is over. Raises TimeoutError when it is."""
+        left = self._over - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the relay took too long")
+        if self.sock is None:
+            raise smtplib.SMTPServerDisconnected("the line is closed")
+        self.sock.settimeout(left)
+        return self.sock
 
     def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
         line = socket.create_connection((host, port), self._connect_seconds)
+        self.begin_turn()
         line.settimeout(timeout)
         return self._tls.wrap_socket(line, server_hostname=host) if self._tls else line
+
+    def send(self, s: Any) -> None:
+        if self.sock is not None:
+            self.until_over()
+        super().send(s)
+
+    def getreply(self) -> tuple[int, bytes]:
+        if self.file is None and self.sock is not None:
+            self.file = io.BufferedReader(_Answers(self))
+        return super().getreply()
 
     def pass_on(self, sender: str, recipient: str, content: bytes) -> None:
         """One message to one recipient: in two turns instead of four where the server allows it (RFC 2920).
 
         Raises what `sendmail` raises. What the server refuses is taken back, so that the next message may follow.
         """
+        self.begin_turn()
         if not self.has_extn("pipelining"):
             self.sendmail(sender, [recipient], content)
             return
@@ -371,6 +418,7 @@ class Connection(flask_mail.Connection):
     def __exit__(self, *_: object) -> None:
         host, self.host = self.host, None
         if host is not None:
+            host.begin_turn(GOODBYE_SECONDS)
             with suppress(smtplib.SMTPException, OSError):
                 host.quit()
             host.close()

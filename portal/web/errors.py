@@ -60,9 +60,8 @@ def page(error: HTTPException) -> ResponseReturnValue:
 
 def form_expired(error: CSRFError) -> ResponseReturnValue:
     """A form without a valid token. What was typed is offered again, if it was sent from our own page."""
-    own = request.headers.get("Sec-Fetch-Site", _by_origin()) in ("same-origin", "none")
-    kept = [(name, text) for name, text in request.form.items(multi=True) if name not in NEVER_KEPT] if own else []
-    return render_template("errors/form_expired.html", kept=kept, action=request.path, own=own), 400
+    own = _is_own()
+    return render_template("errors/form_expired.html", kept=_typed() if own else [], action=_here(), own=own), 400
 
 
 def used_up(error: LinkUsedUp) -> ResponseReturnValue:
@@ -77,19 +76,18 @@ def refused(error: DomainError) -> ResponseReturnValue:
 
 
 def away(error: Exception) -> ResponseReturnValue:
-    """The database is away or busy: nothing was changed, try again. A page that can do without it does."""
+    """The database is away or busy: try again, with what was typed. A page that can do without it does."""
     db.session.rollback()
     _unsay()
     without_database = g.pop("without_database", None)
     if without_database is not None and not isinstance(error, OSError):
         return without_database()  # type: ignore[no-any-return]
     log.error("database.away", kind=type(error).__name__)
-    answer = ServiceUnavailable()
-    return (
-        render_template("errors/error.html", error=answer, reference="", wait=""),
-        503,
-        {"Retry-After": str(RETRY_AFTER)},
-    )
+    if request.method == "POST" and not _is_anonymous() and _is_own():
+        shown = render_template("errors/away.html", kept=_typed(), action=_here())
+    else:
+        shown = render_template("errors/error.html", error=ServiceUnavailable(), reference="", wait="")
+    return shown, 503, {"Retry-After": str(RETRY_AFTER)}
 
 
 def broken(error: InternalServerError) -> ResponseReturnValue:
@@ -106,9 +104,29 @@ def broken(error: InternalServerError) -> ResponseReturnValue:
 
 def _unsay() -> None:
     """Drop what this request was about to say: it was rolled back. Pages without a session have said nothing."""
-    mark = getattr(current_app.view_functions.get(request.endpoint or ""), "access", None)
-    if mark is not None and not mark.anonymous:
+    if not _is_anonymous():
         session.pop("_flashes", None)
+
+
+def _is_anonymous() -> bool:
+    """Whether the page asked for has no session, or is none of ours."""
+    mark = getattr(current_app.view_functions.get(request.endpoint or ""), "access", None)
+    return mark is None or bool(mark.anonymous)
+
+
+def _typed() -> list[tuple[str, str]]:
+    """What was typed into a form, to be sent again. A password is typed anew."""
+    return [(name, text) for name, text in request.form.items(multi=True) if name not in NEVER_KEPT]
+
+
+def _here() -> str:
+    """Where the form was sent, its query too, without a question mark after nothing."""
+    return request.full_path if request.query_string else request.path
+
+
+def _is_own() -> bool:
+    """Whether a form was sent from one of our pages."""
+    return request.headers.get("Sec-Fetch-Site", _by_origin()) in ("same-origin", "none")
 
 
 def _by_origin() -> str:

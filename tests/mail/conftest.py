@@ -62,7 +62,7 @@ def make_portal(database: str, tmp_path: Path) -> Iterator[MakePortal]:
 
         def make(**more: str) -> Flask:
             app = create_app(config_for(database, tmp_path, **(SETTINGS | more)))
-            app.config.update(MAIL_CONNECT_SECONDS=2, MAIL_COMMAND_SECONDS=2)
+            app.config.update(MAIL_CONNECT_SECONDS=2, MAIL_TURN_SECONDS=2)
             app.jinja_env.undefined = StrictUndefined
             loaders = [DictLoader(TEMPLATES), app.jinja_env.loader]
             app.jinja_env.loader = ChoiceLoader([loader for loader in loaders if loader])

@@ -146,8 +146,11 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def speaking(greeting: bytes) -> Iterator[int]:
-    """A server that says one thing, or nothing, to whoever connects, and then only listens. Yields its port."""
+def speaking(greeting: bytes, *, pause: float = 0.0) -> Iterator[int]:
+    """A server that says one thing, or nothing, to whoever connects, and then only listens. Yields its port.
+
+    `pause`: seconds between two bytes, which then never end.
+    """
     lines: list[socket.socket] = []
     with socket.create_server(("127.0.0.1", 0)) as server:
 
@@ -156,7 +159,11 @@ def speaking(greeting: bytes) -> Iterator[int]:
                 while True:
                     line, _ = server.accept()
                     lines.append(line)
-                    if greeting:
+                    with contextlib.suppress(OSError):
+                        while pause:
+                            line.sendall(greeting[:1])
+                            time.sleep(pause)
+                    if greeting and not pause:
                         line.sendall(greeting)
                         line.shutdown(socket.SHUT_WR)
 

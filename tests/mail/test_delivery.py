@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections import Counter
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -31,6 +32,7 @@ pytestmark = pytest.mark.opens_smtp
 
 ROOT = Path(__file__).parents[2]
 MINUTE = timedelta(minutes=1)
+YEAR = timedelta(days=365)
 
 
 def at(moment: datetime) -> Delivered:
@@ -276,12 +278,21 @@ def test_a_busy_greeting(make_portal: MakePortal) -> None:
 def test_a_silent_server_times_out(make_portal: MakePortal) -> None:
     with speaking(b"") as port:
         app = make_portal(MAIL_SERVER="127.0.0.1", MAIL_PORT=str(port))
-        app.config["MAIL_COMMAND_SECONDS"] = 0.3
+        app.config["MAIL_TURN_SECONDS"] = 0.3
         check_deferred(2)
 
 
+def test_a_server_that_says_a_byte_now_and_then_wins_no_time(make_portal: MakePortal) -> None:
+    with speaking(b"2", pause=0.1) as port:
+        app = make_portal(MAIL_SERVER="127.0.0.1", MAIL_PORT=str(port))
+        app.config["MAIL_TURN_SECONDS"] = 0.5
+        began = time.monotonic()
+        check_deferred(2)
+        assert time.monotonic() - began < 10, "the text of a greeting goes on for ever"
+
+
 def test_a_server_that_falls_silent_under_a_message(portal: Flask, relay: Relay) -> None:
-    portal.config["MAIL_COMMAND_SECONDS"] = 0.3
+    portal.config["MAIL_TURN_SECONDS"] = 0.3
     relay.hold_seconds = 0.8
     ident, other = put(now=START - MINUTE), put(to="bob@example.org")
     assert at(START) == Delivered(retried=1, deferred=1)
@@ -424,6 +435,21 @@ def test_a_killed_workers_messages_are_sent_when_its_lease_has_run_out(
         stored(first).message_id,
         stored(second).message_id,
     }
+
+
+def test_what_a_clock_that_was_ahead_has_put_off_waits_for_no_such_day(portal: Flask, relay: Relay) -> None:
+    written, claimed = put(now=START + YEAR), put(to="bob@example.org", now=START)
+    delivery._claim("of that time", at=START + YEAR - MINUTE, most=50)
+    assert stored(claimed).state == "claimed"
+    assert at(START) == Delivered(sent=1)
+    assert delivery.mend_times(now=START) == 1
+    assert at(START) == Delivered(sent=1)
+    later = put(now=START)
+    relay.on_rcpt = lambda _address: "450 4.2.1 later"
+    assert at(START) == Delivered(retried=1)
+    assert delivery.mend_times(now=START) == 0
+    assert stored(later).due_at == START + MINUTE
+    assert stored(written).state == "sent"
 
 
 def test_a_worker_whose_lease_ran_out_sends_nothing_twice(portal: Flask, relay: Relay) -> None:

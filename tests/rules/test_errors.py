@@ -126,21 +126,38 @@ def test_a_fault_in_a_database_that_refuses_says_no_values(breaking: Flask, brow
 
 
 def test_a_locked_database_answers_busy(breaking: Flask, browse: Browse, people: People) -> None:
-    """A writer who waits too long for another is told to come again, and nothing is half done."""
+    """A writer who waits too long for another is told to come again; nothing is half done, and what was typed is kept."""
     browse.sign_in(people.alice)
     browse("/profile/edit")
     blocker = db.engine.connect()
     blocker.execute(text("UPDATE member SET city = city"))
     try:
-        page = browse.press("Save", {"city": "Lund"}, status=503)
+        page = browse.press("Save", {"city": "Lund", "education": "Chalmers\nand \"KTH\""}, status=503)
     finally:
         blocker.rollback()
         blocker.close()
     assert page.headers["Retry-After"]
     assert people.alice.city == "Uppsala"
-    browse("/profile/edit")
-    browse.press("Save", {"city": "Lund"})
+    browse.press("Send")
     assert people.alice.city == "Lund"
+    assert people.alice.education == "Chalmers\nand \"KTH\""
+
+
+@pytest.mark.parametrize(
+    ("sent_from", "kept"),
+    [({"Origin": "http://localhost"}, True), ({"Sec-Fetch-Site": "same-origin"}, True), ({}, False)]
+    + [({"Origin": "https://evil.example"}, False), ({"Sec-Fetch-Site": "cross-site"}, False)],
+)
+def test_what_is_kept_was_sent_from_our_own_pages_and_holds_no_password(
+    breaking: Flask, sent_from: dict[str, str], kept: bool
+) -> None:
+    typed = {"words": "typed by hand", "password": "not-to-be-repeated", "new_password": "nor-this"}
+    answer = breaking.test_client().post("/break/away?next=/choices", data=typed, headers=sent_from)
+    page = answer.get_data(as_text=True)
+    assert answer.status_code == (400 if sent_from.get("Sec-Fetch-Site") == "cross-site" else 503)
+    assert ('value="typed by hand"' in page, 'action="/break/away?next=/choices"' in page) == (kept, kept)
+    assert "not-to-be-repeated" not in page
+    assert "nor-this" not in page
 
 
 def test_what_is_too_large_is_refused(browse: Browse, people: People) -> None:

@@ -16,6 +16,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import func, select
 
+from portal import clock as portal_clock
+from portal.cli import worker
 from portal.domain import passwords
 from portal.extensions import db
 from portal.models import Account, EmailChange, FailedSignIn, LinkRequest, Member, Message, PasswordLink, SignIn
@@ -408,6 +410,52 @@ def test_a_link_ends(browse: Browse, people: People, erin: Member, clock: Any, p
     assert "has ended" in browse(link_in(message), status=410).said
     browse.open[browse.who] = form
     browse.press("Save", {"New password": NEW}, status=410)
+
+
+# A clock that was wrong (threat T46) ------------------------------------------------------------------------
+
+
+def test_what_has_ended_stays_so_when_the_clock_goes_back(browse: Browse, people: People, clock: Any) -> None:
+    """The worker closes it for good within a minute, whatever time it is afterwards."""
+    began = portal_clock.now()
+    browse.sign_in(people.bob, keep=True)
+    name = browse.app.config["KEEP_COOKIE_NAME"]
+    kept = {name: browse.cookies()[name]}
+    browse.sign_in(people.alice)
+    ask(browse, "/forgot-password", people.alice.email)
+    message = letter("reset")
+    closed_at = began
+    for passed in (61 * MINUTE, timedelta(days=31)):
+        clock.move_to(began + passed)
+        db.session.rollback()
+        closed_at = worker.close_for_good(closed_at)
+    for moment in (began + 20 * MINUTE, began + timedelta(days=29), began - timedelta(days=365), began):
+        clock.move_to(moment)
+        assert "has ended" in browse(link_in(message), status=410, as_=None).said
+        browse("/profile", status=303, as_=people.alice)
+        browse.with_cookies(kept, "a copy")
+        browse("/profile", status=303)
+    assert {row.ends_at for row in db.session.scalars(select(PasswordLink))} == {began + 60 * MINUTE}, "we show it so"
+
+
+def test_what_was_made_by_a_clock_that_was_ahead_opens_nothing(browse: Browse, people: People, clock: Any) -> None:
+    """Neither a sign-in, nor a password given in its time, nor a link; and the limits of that time lock nobody out."""
+    now = portal_clock.now()
+    browse.sign_in(people.alice)
+    browse("/profile/email")
+    clock.move_to(now + timedelta(hours=1))
+    browse("/sign-in", as_=None)
+    for _ in range(10):
+        browse.press("Sign in", {"email": people.bob.email, "password": "wrong-wrong"}, status=422)
+    ask(browse, "/forgot-password", people.alice.email)
+    message = letter("reset")
+    browse.sign_in(people.dana)
+    clock.move_to(now)
+    browse("/profile/email", as_=people.alice)
+    browse("/security", status=303, as_=people.dana)
+    browse(link_in(message), status=410, as_=None)
+    browse("/sign-in", as_=None)
+    browse.press("Sign in", {"email": people.bob.email, "password": BOB_PASSWORD})
 
 
 @pytest.mark.parametrize("token", ["x", "x" * 43, "é" * 43, "%F0%9F%A6%A2", "x" * 4000])
