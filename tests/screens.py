@@ -142,10 +142,10 @@ class Walk:
         page.pdf(path=FOLDER / f"{name}-on-paper.pdf", format="A4")
         page.emulate_media(media="screen")
 
-    def newest(self, email: str) -> str:
-        """The reference of the newest request of a person."""
+    def newest(self, who: str) -> str:
+        """The reference of the newest request of the person whose address begins so: one of them moves on the way."""
         with self.app.app_context():
-            member = db.session.scalars(select(Member).where(Member.email == email)).one()
+            member = db.session.scalars(select(Member).where(Member.email.startswith(who))).one()
             return requests.of(member)[0].reference
 
     def shot_of(self, email: str, name: str) -> None:
@@ -393,7 +393,7 @@ def the_desk(walk: Walk) -> None:
         for email, kind in (
             ("tomasz.wrzosek@example.org", "correction"),
             ("giulia.ferrandi@example.org", "objection"),
-            ("misaki.sasaki@example.org", "access-refused"),
+            ("misaki.", "access-refused"),
         ):
             page.goto(f"/desk/requests/{walk.newest(email)}")
             if kind == "access-refused":
