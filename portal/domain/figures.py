@@ -42,8 +42,8 @@ def days_to_answer(*, now: datetime) -> list[int]:
     return [sum(least <= days and (most is None or days <= most) for days in took) for least, most in SPANS]
 
 
-def opt_outs_by_day(broadcast: Broadcast) -> list[tuple[date, int]]:
-    """How many who got it said no, on the day it was queued, on each of the 14 that followed, and on later ones.
+def opt_outs_by_day(broadcast: Broadcast, *, today: date) -> list[tuple[date, int]]:
+    """How many who got it said no, on the day it was queued, on each of the 14 that followed so far, and on later ones.
 
     Together as many as `opt_outs` counts. Empty where the days can no longer be known, because the messages are
     gone and only the sum was kept.
@@ -54,4 +54,5 @@ def opt_outs_by_day(broadcast: Broadcast) -> list[tuple[date, int]]:
     days = Counter((society_date(at) - begin).days for (at,) in found)
     if broadcast.unsubscribed is not None and sum(days.values()) != broadcast.unsubscribed:
         return []
-    return [(begin + timedelta(days=number), days[number]) for number in sorted({*range(DAYS + 1), *days})]
+    shown = {*range(min(DAYS, (today - begin).days) + 1), *days}
+    return [(begin + timedelta(days=number), days[number]) for number in sorted(shown)]

@@ -53,7 +53,9 @@ def one(number: int) -> ResponseReturnValue:
         broadcast=found,
         numbers=broadcasts.count(found),
         opt_outs=broadcasts.opt_outs(found),
-        by_day=[(day(on), count) for on, count in figures.opt_outs_by_day(found)],
+        by_day=[
+            (day(on), count) for on, count in figures.opt_outs_by_day(found, today=clock.society_date(clock.now()))
+        ],
         counted_until=found.ended_at + broadcasts.COUNTED_FOR if found.ended_at else None,
         states=STATES,
         topics=TOPICS,
