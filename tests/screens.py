@@ -1,7 +1,8 @@
 """`make screens`: a picture of every page, narrow and wide, light and dark, into `screens/`, to be looked at.
 
-`python -m tests.screens the_desk asking` takes those parts of the way only. Where much stands side by side, one more
-at 320 pixels. `index.html` shows all of them; `sheet-1.png` and so on show them small, two dozen pages each.
+`python -m tests.screens the_desk asking` takes those parts of the way only. Where much stands side by side, more: at
+320 and 1600 pixels, and in forced colours. `index.html` shows all of them; `sheet-1.png` and so on show them small,
+two dozen pages each.
 
 A portal with the demonstration's people on a database of its own; one walk through Chromium, four pictures at
 each stop. Nothing is compared: people look.
@@ -10,6 +11,7 @@ each stop. Nothing is compared: people look.
 from __future__ import annotations
 
 import logging
+import re
 import shutil
 import sys
 import tempfile
@@ -44,9 +46,9 @@ from tests.settings import KEYS
 
 FOLDER = Path(__file__).parents[1] / "screens"
 WIDTHS = (375, 1280)
-LEAST = 320
-# Where much stands side by side, also as narrow as WCAG 1.4.10 asks.
-ALSO_NARROW = {
+LEAST, MOST = 320, 1600
+# Where much stands side by side, also as narrow as WCAG 1.4.10 asks, in forced colours, and as wide as screens are.
+WITH_MUCH = {
     "overview", "profile", "profile-edit-errors", "choices", "events", "held-open", "security", "desk", "desk-request",
     "desk-lists", "desk-numbers", "desk-broadcast-done", "long-overview", "long-profile", "long-held",
     "long-desk-request",
@@ -139,11 +141,14 @@ class Walk:
                 page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
                 page.screenshot(path=FOLDER / f"{number}-{width}-{scheme}.png", full_page=True)
             self.measure(page, number, width)
-        if name in ALSO_NARROW:
-            page.set_viewport_size({"width": LEAST, "height": 640})
-            page.emulate_media(color_scheme="light")
-            page.screenshot(path=FOLDER / f"{number}-{LEAST}-light.png", full_page=True)
-            self.measure(page, number, LEAST)
+        if name in WITH_MUCH:
+            for width, forced in ((LEAST, "none"), (LEAST, "active"), (MOST, "none")):
+                page.set_viewport_size({"width": width, "height": 800})
+                page.emulate_media(color_scheme="light", forced_colors=forced)  # type: ignore[arg-type]
+                look = "forced" if forced == "active" else "light"
+                page.screenshot(path=FOLDER / f"{number}-{width}-{look}.png", full_page=True)
+                self.measure(page, number, width)
+            page.emulate_media(forced_colors="none")
 
     def measure(self, page: Page, number: str, width: int) -> None:
         """A page that scrolls sideways is a fault."""
@@ -400,7 +405,8 @@ def the_desk(walk: Walk) -> None:
         page.locator("details").evaluate_all("all => all.forEach(each => { each.open = true })")
         walk.shot(page, "desk-request-unfolded")
         while page.get_by_role("button", name="Done").count():
-            page.get_by_role("button", name="Done").first.click()
+            with page.expect_navigation():
+                page.get_by_role("button", name="Done").first.click()
         page.get_by_role("link", name="Everything is ready").click()
         walk.shot(page, "desk-request-reply")
         walk.press(page, "Hand out")
@@ -661,7 +667,7 @@ def contact_sheet(taken: list[str], *, height: int = 420) -> str:
         pictures = "".join(
             f'<a href="{each.name}"><img loading="lazy" src="{each.name}" alt="{each.stem}" height="{height}"></a>'
             for each in sorted(FOLDER.glob(f"{name}-*.png"))
-            if each.stem.removeprefix(f"{name}-").replace("-", "").rstrip("lightdark").isdigit()
+            if re.fullmatch(r"\d+-\w+", each.stem.removeprefix(f"{name}-"))
         )
         rows.append(f'<section id="{name}"><h2>{escape(name)}</h2><p>{pictures}</p></section>')
     ways = " ".join(f'<a href="#{name}">{escape(name)}</a>' for name in taken)
