@@ -64,7 +64,7 @@ ONCE = {
     "mail": "messages headers transport outbox bounces doctor",
     "cli": "serve demo members groups broadcasts notices invite",
     "web": "ask broadcasts choices desk download enumeration erasure events every_form held history lists load notices"
-    " operators profile requests second_factor signin unsubscribe walk",
+    " operators overview profile requests second_factor signin unsubscribe walk",
 }
 ON_SQLITE_ALONE = {f"{folder}/test_{name}.py" for folder, names in ONCE.items() for name in names.split()}
 

@@ -1,6 +1,8 @@
 """`make screens`: a picture of every page, narrow and wide, light and dark, into `screens/`, to be looked at.
 
-`python -m tests.screens the_desk asking` takes those parts of the way only.
+`python -m tests.screens the_desk asking` takes those parts of the way only. Where much stands side by side, more: at
+320 and 1600 pixels, and in forced colours. `index.html` shows all of them; `sheet-1.png` and so on show them small,
+two dozen pages each.
 
 A portal with the demonstration's people on a database of its own; one walk through Chromium, four pictures at
 each stop. Nothing is compared: people look.
@@ -9,6 +11,7 @@ each stop. Nothing is compared: people look.
 from __future__ import annotations
 
 import logging
+import re
 import shutil
 import sys
 import tempfile
@@ -43,6 +46,14 @@ from tests.settings import KEYS
 
 FOLDER = Path(__file__).parents[1] / "screens"
 WIDTHS = (375, 1280)
+LEAST, MOST = 320, 1600
+# Where much stands side by side, also as narrow as WCAG 1.4.10 asks, in forced colours, and as wide as screens are.
+WITH_MUCH = {
+    "overview", "profile", "profile-edit-errors", "choices", "events", "held-open", "security", "desk", "desk-request",
+    "desk-lists", "desk-numbers", "desk-broadcast-done", "long-overview", "long-profile", "long-held",
+    "long-desk-request",
+}  # fmt: skip
+A_SHEET = 24  # pages
 SCHEMES = ("light", "dark")
 A4 = 658  # pixels between the margins
 CHROMIUM = {
@@ -129,9 +140,21 @@ class Walk:
             for scheme in SCHEMES:
                 page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
                 page.screenshot(path=FOLDER / f"{number}-{width}-{scheme}.png", full_page=True)
-            wide = page.evaluate("document.documentElement.scrollWidth")
-            if wide > width:
-                self.faults.append(f"{number}: {wide} px wide at {width}")
+            self.measure(page, number, width)
+        if name in WITH_MUCH:
+            for width, forced in ((LEAST, "none"), (LEAST, "active"), (MOST, "none")):
+                page.set_viewport_size({"width": width, "height": 800})
+                page.emulate_media(color_scheme="light", forced_colors=forced)  # type: ignore[arg-type]
+                look = "forced" if forced == "active" else "light"
+                page.screenshot(path=FOLDER / f"{number}-{width}-{look}.png", full_page=True)
+                self.measure(page, number, width)
+            page.emulate_media(forced_colors="none")
+
+    def measure(self, page: Page, number: str, width: int) -> None:
+        """A page that scrolls sideways is a fault."""
+        wide = page.evaluate("document.documentElement.scrollWidth")
+        if wide > width:
+            self.faults.append(f"{number}: {wide} px wide at {width}")
 
     def paper(self, page: Page, name: str, path: str) -> None:
         """As it is printed: one picture of all, as wide as A4 between its margins, and the pages as a PDF."""
@@ -142,10 +165,10 @@ class Walk:
         page.pdf(path=FOLDER / f"{name}-on-paper.pdf", format="A4")
         page.emulate_media(media="screen")
 
-    def newest(self, email: str) -> str:
-        """The reference of the newest request of a person."""
+    def newest(self, who: str) -> str:
+        """The reference of the newest request of the person whose address begins so: one of them moves on the way."""
         with self.app.app_context():
-            member = db.session.scalars(select(Member).where(Member.email == email)).one()
+            member = db.session.scalars(select(Member).where(Member.email.startswith(who))).one()
             return requests.of(member)[0].reference
 
     def shot_of(self, email: str, name: str) -> None:
@@ -365,6 +388,7 @@ def the_desk(walk: Walk) -> None:
     with walk.visitor("desk@example.org") as page:
         walk.shot(page, "desk", "/desk")
         walk.shot(page, "desk-mine", "/desk?whose=mine")
+        walk.shot(page, "desk-numbers", "/desk/numbers")
         page.goto("/desk")
         for asked in ("maria.keller@example.org", "nobody@elsewhere.example.org"):
             page.get_by_label("Reference or email address").fill(asked)
@@ -381,7 +405,8 @@ def the_desk(walk: Walk) -> None:
         page.locator("details").evaluate_all("all => all.forEach(each => { each.open = true })")
         walk.shot(page, "desk-request-unfolded")
         while page.get_by_role("button", name="Done").count():
-            page.get_by_role("button", name="Done").first.click()
+            with page.expect_navigation():
+                page.get_by_role("button", name="Done").first.click()
         page.get_by_role("link", name="Everything is ready").click()
         walk.shot(page, "desk-request-reply")
         walk.press(page, "Hand out")
@@ -393,7 +418,7 @@ def the_desk(walk: Walk) -> None:
         for email, kind in (
             ("tomasz.wrzosek@example.org", "correction"),
             ("giulia.ferrandi@example.org", "objection"),
-            ("misaki.sasaki@example.org", "access-refused"),
+            ("misaki.", "access-refused"),
         ):
             page.goto(f"/desk/requests/{walk.newest(email)}")
             if kind == "access-refused":
@@ -450,6 +475,25 @@ def lists_that_leave(walk: Walk) -> None:
         page.goto("/desk/changes")
         page.locator("main a[href^='/desk/conflicts/']").first.click()
         walk.shot(page, "desk-conflict")
+
+
+def long_names(walk: Walk) -> None:
+    """Names, organisations and addresses as long as forms take them; other letters, another direction."""
+    email = "lucja.zdzblowska@example.org"
+    with walk.app.app_context(), transaction():
+        member = db.session.scalars(select(Member).where(Member.email == email)).one()
+        member.first_name, member.last_name = "Świętosława Konstancja", "Brzęczyszczykiewicz-Szczepańska"
+        member.organization = "Wrocławsko-Górnośląskie Towarzystwo Mikroelektroniki Hybrydowej"
+        member.job_title = "Mikroelektronikverbindungstechnologieforschungsgemeinschaftsbeauftragte"
+        member.address_line1 = "معهد الإلكترونيات الدقيقة والتغليف المتقدم، شارع النيل الطويل"
+        member.address_line2 = "新竹科學園區工業東四路二十七號微電子組裝與封裝技術研究中心"
+    with walk.visitor(email) as page:
+        walk.shot(page, "long-overview", "/")
+        walk.shot(page, "long-profile", "/profile")
+        walk.shot(page, "long-profile-edit", "/profile/edit")
+        walk.shot(page, "long-held", "/held")
+    with walk.visitor("desk@example.org") as page:
+        walk.shot(page, "long-desk-request", f"/desk/requests/{walk.newest(email)}")
 
 
 def second_step(walk: Walk) -> None:
@@ -596,7 +640,7 @@ def broadcasting(walk: Walk) -> None:
     """Broadcasts at the desk: none under way, one being sent, paused, stopped."""
     with walk.visitor("desk@example.org") as page:
         walk.shot(page, "desk-broadcasts", "/desk/broadcasts")
-        page.locator("tbody a").first.click()
+        page.locator("tbody a").last.click()
         walk.shot(page, "desk-broadcast-done")
         with walk.app.app_context(), transaction():
             words = broadcasts.compose(
@@ -613,27 +657,45 @@ def broadcasting(walk: Walk) -> None:
 
 
 WAY: tuple[Callable[[Walk], None], ...] = (
-    outside, passwords, unsubscribing, maria, at_events, others, kinds, erasing, the_desk, broadcasting,
-    lists_that_leave, second_step, asking, breakage, notices, history, mailbox,
+    outside, passwords, unsubscribing, maria, at_events, others, kinds, history, erasing, the_desk, broadcasting,
+    lists_that_leave, long_names, second_step, asking, breakage, notices, mailbox,
 )  # fmt: skip
 
 
 # The contact sheet ----------------------------------------------------------------------------------------
 
 
-def contact_sheet(taken: list[str]) -> str:
+def contact_sheet(taken: list[str], *, height: int = 420) -> str:
+    """A page with all pictures of these stops."""
     rows = []
     for name in taken:
         pictures = "".join(
-            f'<a href="{name}-{width}-{scheme}.png"><img loading="lazy" src="{name}-{width}-{scheme}.png"'
-            f' alt="{width} px, {scheme}" height="420"></a>'
-            for width in WIDTHS
-            for scheme in SCHEMES
+            f'<a href="{each.name}"><img loading="lazy" src="{each.name}" alt="{each.stem}" height="{height}"></a>'
+            for each in sorted(FOLDER.glob(f"{name}-*.png"))
+            if re.fullmatch(r"\d+-\w+", each.stem.removeprefix(f"{name}-"))
         )
-        rows.append(f"<h2>{escape(name)}</h2><p>{pictures}</p>")
-    style = "body{font:16px sans-serif;margin:2rem} img{border:1px solid #999;margin-right:8px;vertical-align:top}"
+        rows.append(f'<section id="{name}"><h2>{escape(name)}</h2><p>{pictures}</p></section>')
+    ways = " ".join(f'<a href="#{name}">{escape(name)}</a>' for name in taken)
+    style = (
+        "body{font:16px sans-serif;margin:2rem} h2{font-size:1rem;margin:0} p{margin:.5rem 0 1.5rem}"
+        " img{border:1px solid #999;margin-right:8px;vertical-align:top;object-fit:cover;object-position:top}"
+        " main{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,64rem),1fr))}"
+    )
     head = f'<meta charset="utf-8"><title>Pages</title><style>{style}</style>'
-    return f'<!doctype html><html lang="en">{head}<h1>Pages</h1>{"".join(rows)}</html>'
+    return f'<!doctype html><html lang="en">{head}<h1>Pages</h1><nav>{ways}</nav><main>{"".join(rows)}</main></html>'
+
+
+def sheets(browser: Browser, taken: list[str]) -> None:
+    """The same small, as pictures that can be looked at beside each other."""
+    page = browser.new_page(viewport={"width": 2200, "height": 900})
+    for number, start in enumerate(range(0, len(taken), A_SHEET), 1):
+        file = FOLDER / "sheet.html"
+        text = contact_sheet(taken[start : start + A_SHEET], height=240).replace(' loading="lazy"', "")
+        file.write_text(text.replace("<nav>", "<nav hidden>"), encoding="utf-8")
+        page.goto(file.as_uri())
+        page.screenshot(path=FOLDER / f"sheet-{number}.png", full_page=True)
+        file.unlink()
+    page.close()
 
 
 def main(wanted: list[str]) -> None:
@@ -651,8 +713,9 @@ def main(wanted: list[str]) -> None:
         for part in WAY:
             if not wanted or part.__name__ in wanted:
                 part(walk)
-    (FOLDER / "index.html").write_text(contact_sheet(walk.taken), encoding="utf-8")
-    print(f"{len(walk.taken)} pages, four pictures each: {FOLDER / 'index.html'}")
+        (FOLDER / "index.html").write_text(contact_sheet(walk.taken), encoding="utf-8")
+        sheets(walk.browser, walk.taken)
+    print(f"{len(walk.taken)} pages, four pictures each and more: {FOLDER / 'index.html'}")
     if walk.faults:
         raise SystemExit("\n".join(walk.faults))
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, cast
 
-from sqlalchemy import CursorResult, Table, exists, func, insert, select, update
+from sqlalchemy import ColumnElement, CursorResult, Table, and_, exists, func, insert, select, update
 
 from portal.domain.errors import CannotSend, NotNow
 from portal.extensions import db
@@ -299,6 +299,12 @@ def opt_outs(broadcast: Broadcast) -> int:
     """
     if broadcast.unsubscribed is not None:
         return broadcast.unsubscribed
+    query = select(func.count(ChoiceRow.subject_id.distinct())).where(got_and_stopped(broadcast))
+    return db.session.execute(query).scalar_one()
+
+
+def got_and_stopped(broadcast: Broadcast) -> ColumnElement[bool]:
+    """SQL: the answers that `opt_outs` counts; a person may have several."""
     got_it = exists().where(
         Message.broadcast_id == broadcast.id,
         Message.subject_id == ChoiceRow.subject_id,
@@ -308,12 +314,10 @@ def opt_outs(broadcast: Broadcast) -> int:
     answers = (ChoiceRow.code == SUPPRESS) & (ChoiceRow.value == "yes") | (
         ChoiceRow.code == topic_choice(broadcast.topic)
     ) & (ChoiceRow.value == "off")
-    query = select(func.count(ChoiceRow.subject_id.distinct())).where(
-        ChoiceRow.at >= broadcast.created_at, answers, ChoiceRow.door.in_(BY_MAIL), got_it
-    )
+    theirs = and_(ChoiceRow.at >= broadcast.created_at, answers, ChoiceRow.door.in_(BY_MAIL), got_it)
     if broadcast.ended_at is not None:
-        query = query.where(ChoiceRow.at <= broadcast.ended_at + COUNTED_FOR)
-    return db.session.execute(query).scalar_one()
+        return and_(theirs, ChoiceRow.at <= broadcast.ended_at + COUNTED_FOR)
+    return theirs
 
 
 def page(*, before: int | None, limit: int) -> tuple[Sequence[Broadcast], int | None]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import select
-
 from portal.extensions import db
 from portal.models import Trail
 from portal.vocabulary import Door
@@ -21,9 +19,3 @@ def record(subject_id: UUID, act: str, *, field: str = "", door: Door, now: date
     """Write one act down. Only a change made here has to be carried over to the membership system."""
     carried_at = None if act in TO_CARRY and door not in FROM_OUTSIDE else now
     db.session.add(Trail(subject_id=subject_id, act=act, field=field, door=door, at=now, carried_at=carried_at))
-
-
-def latest(subject_id: UUID, *, limit: int = 20) -> list[Trail]:
-    """The newest acts on one record, newest first; not the answers, which stand in `choice`."""
-    query = select(Trail).where(Trail.subject_id == subject_id, Trail.act != ANSWERED)
-    return list(db.session.scalars(query.order_by(Trail.id.desc()).limit(limit)))

@@ -9,11 +9,12 @@ from flask import Blueprint, abort, flash, redirect, render_template, request, u
 from flask.typing import ResponseReturnValue
 
 from portal import clock
-from portal.domain import broadcasts
+from portal.domain import broadcasts, figures
 from portal.domain.errors import NotNow
 from portal.models import Broadcast
 from portal.purposes import TOPICS
 from portal.web.access import DESK, access
+from portal.web.filters import day
 from portal.web.forms.signin import EmptyForm
 
 bp = Blueprint("broadcasts", __name__)
@@ -52,6 +53,9 @@ def one(number: int) -> ResponseReturnValue:
         broadcast=found,
         numbers=broadcasts.count(found),
         opt_outs=broadcasts.opt_outs(found),
+        by_day=[
+            (day(on), count) for on, count in figures.opt_outs_by_day(found, today=clock.society_date(clock.now()))
+        ],
         counted_until=found.ended_at + broadcasts.COUNTED_FOR if found.ended_at else None,
         states=STATES,
         topics=TOPICS,

@@ -11,12 +11,13 @@ from flask import Blueprint, abort, flash, g, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 
 from portal import clock
-from portal.domain import handling, queue, suspensions
+from portal.domain import figures, handling, queue, suspensions
 from portal.domain.errors import AlreadyOpen
 from portal.domain.kinds import KINDS
 from portal.extensions import settings
 from portal.models import Account, Member, Suspension
 from portal.web.access import DESK, access
+from portal.web.filters import day
 from portal.web.forms.desk import LetterForm, SearchForm
 from portal.web.forms.signin import EmptyForm
 
@@ -50,6 +51,19 @@ def start() -> ResponseReturnValue:
         to_look_at=suspensions.to_look_at(now=now),
         second_step=settings().desk_requires_second_factor,
         set_up=_account().second_since is not None,
+    )
+
+
+@bp.get("/desk/numbers")
+@access(DESK)
+def numbers() -> ResponseReturnValue:
+    """`/desk/numbers`: requests by week, days to an answer, as charts that are tables."""
+    now = clock.now()
+    spans = ["more than 30" if most is None else f"{least} to {most}" for least, most in figures.SPANS]
+    return render_template(
+        "desk/numbers.html",
+        weeks=[(day(monday), count) for monday, count in figures.requests_by_week(today=clock.society_date(now))],
+        answers=list(zip(spans, figures.days_to_answer(now=now), strict=True)),
     )
 
 

@@ -93,13 +93,35 @@ HERE = {
     "events": "choices",
     "held": "held",
     "requests": "requests",
+    "history": "held",
+    "download": "held",
     "security": "security",
+    "second_factor": "security",
     "desk": "desk",
     "handling": "desk",
-    "lists": "desk",
-    "disclosures": "desk",
-    "changes": "desk",
+    "lists": "lists",
+    "disclosures": "disclosures",
+    "changes": "changes",
+    "broadcasts": "broadcasts",
 }
+# The six places of each side of the portal, in every page's head: name, address, words.
+PLACES = (
+    ("overview", "/", "Overview"),
+    ("profile", "/profile", "Profile"),
+    ("choices", "/choices", "Choices"),
+    ("held", "/held", "What we hold"),
+    ("requests", "/requests", "Requests"),
+    ("security", "/security", "Security"),
+)
+DESK_PLACES = (
+    ("desk", "/desk", "Desk"),
+    ("lists", "/desk/lists", "Lists"),
+    ("disclosures", "/desk/disclosures", "Disclosures"),
+    ("changes", "/desk/changes", "Changes"),
+    ("broadcasts", "/desk/broadcasts", "Broadcasts"),
+    ("security", "/security", "Security"),
+)
+AT_DESK = {name for name, path, _ in DESK_PLACES if path.startswith("/desk")}
 
 
 def init_app(app: Flask) -> None:
@@ -203,6 +225,8 @@ def frame() -> dict[str, Any]:
     """What base.html shows around every page; asks neither the session nor the database."""
     config = settings()
     visitor = g.get("visitor")
+    here = HERE.get(request.blueprint or "", "")
+    at_desk = visitor is not None and visitor.staff and (here in AT_DESK or not visitor.member)
     return {
         "society": config.society_name,
         "short_name": config.society_short_name,
@@ -213,7 +237,11 @@ def frame() -> dict[str, Any]:
         "is_staff": visitor is not None and visitor.staff,
         "is_member": visitor is not None and visitor.member,
         "signed_in_name": visitor.name if visitor else "",
-        "here": HERE.get(request.blueprint or "", ""),
+        "at_desk": at_desk,
+        "places": [
+            (path, words, "" if name != here else "page" if path == request.path else "true")
+            for name, path, words in (DESK_PLACES if at_desk else PLACES)
+        ],
     }
 
 

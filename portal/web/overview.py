@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime
-
 from flask import Blueprint, g, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 
 from portal import clock
-from portal.domain import bounces, choices, events, members, notices, progress, requests, trail
-from portal.domain.choices import Standing
+from portal.domain import bounces, choices, events, history, members, notices, progress, requests
 from portal.domain.kinds import KINDS
-from portal.models import Trail
 from portal.models.notice import CHANGE_WORDS
-from portal.vocabulary import Door
 from portal.web.access import PUBLIC, access
-from portal.web.filters import act_words
+from portal.web.history import line
 
 bp = Blueprint("overview", __name__)
+
+LATELY = 4  # rows of what changed lately
 
 
 @bp.get("/")
@@ -30,7 +26,7 @@ def start() -> ResponseReturnValue:
     member = g.sign_in.account.member
     if member is None:
         return redirect(url_for("desk.queue"), 303)
-    standing = choices.standing(member.id)
+    standing, today = choices.standing(member.id), clock.society_date(clock.now())
     return render_template(
         "overview/overview.html",
         member=member,
@@ -38,21 +34,10 @@ def start() -> ResponseReturnValue:
         kinds=KINDS,
         due_on=progress.due_on,
         requests=[each for each in requests.of(member) if each.is_open],
-        registrations=events.of(member),
-        lately=_lately(trail.latest(member.id, limit=5), standing),
+        coming=[each.event for each in reversed(events.of(member)) if each.event.ends_on >= today],
+        lately=[line(entry) for entry in history.page(member.id, limit=LATELY, today=today).entries],
         waiting=members.waiting_change(member),
         stands=notices.for_member(member.id, clock.now()),
         change_words=CHANGE_WORDS,
         trouble=bounces.trouble(member),
     )
-
-
-def _lately(acts: list[Trail], standing: Mapping[str, Standing]) -> list[tuple[datetime, str, str]]:
-    """The five newest changes, of the record and of choices: when, what, by which door."""
-    of_record = [(act.at, act_words(act.act, act.field), Door(act.door).words) for act in acts]
-    of_choices = [
-        (each.at, f"{each.choice.label}: {each.option.label}", each.door.words)
-        for each in standing.values()
-        if each.at is not None and each.door is not None
-    ]
-    return sorted(of_record + of_choices, reverse=True)[:5]

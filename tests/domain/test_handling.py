@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sqlalchemy import func, select
 
 from portal.clock import society_date
-from portal.domain import desk, erasures, handling, queue, reminders, requests, restrictions, suspensions
+from portal.domain import desk, erasures, figures, handling, queue, reminders, requests, restrictions, suspensions
 from portal.domain.errors import DomainError, NotNow
 from portal.domain.handling import EXTENSIONS, REFUSALS
 from portal.domain.kinds import FILED, KINDS
@@ -378,6 +378,13 @@ def test_the_list_by_keys(people: People) -> None:
         handling.answer(first, WORDS, now=NOW)
         handling.answer(found[1][0], WORDS, now=NOW)
     assert queue.numbers(now=NOW).median_days == pytest.approx((40 + (NOW - found[1][0].received_at).days) / 2)
+    assert figures.days_to_answer(now=NOW) == [1, 0, 0, 0, 1]
+    weeks = dict(figures.requests_by_week(today=NOW.date()))
+    assert len(weeks) == 13
+    assert {monday.weekday() for monday in weeks} == {0}
+    received = [each.received_on for each, _ in found]
+    assert weeks == {monday: sum(monday <= on < monday + timedelta(days=7) for on in received) for monday in weeks}
+    assert sum(weeks.values()) == len(received)
     for wrong in ("x", "2026-13-01_IM", "_"):
         with pytest.raises(ValueError, match=r"."):
             queue.page(after=wrong, limit=3)

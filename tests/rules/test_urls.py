@@ -69,6 +69,7 @@ URLS = {
     "/desk/requests/<reference>/withdrawn": "handling.withdrawn POST",
     "/desk/requests/<reference>/done/<holding>": "handling.done POST",
     "/desk/requests/new": "desk.new GET POST",
+    "/desk/numbers": "desk.numbers GET",
     "/desk/search": "desk.search POST",
     "/desk/suspended": "desk.suspended GET",
     "/desk/suspended/<int(max=2147483647):number>/end": "desk.let_in POST",

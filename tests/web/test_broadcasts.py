@@ -23,6 +23,12 @@ from tests.drills.broadcast import queue, settle
 from tests.people import People
 
 
+def bars(page: object, caption: str) -> dict[str, tuple[str, str]]:
+    """By the words of a row: its number, and the length of its bar in percent."""
+    table = page.soup.find("caption", string=caption).find_parent("table")  # type: ignore[attr-defined]
+    return {row.th.get_text(): (row.span.get_text(), row.rect["width"]) for row in table.select("tbody tr")}
+
+
 def tend() -> None:
     with writes():
         while broadcasts.tend(now=our_clock.now()):
@@ -68,7 +74,11 @@ def test_the_desk_watches_and_holds(browse: Browse, people: People, smtp: MailSe
         with writes():
             subject = db.session.get_one(Member, ident).subject
             choices.change(subject, "topic_events", to="off", via=via, now=our_clock.now())
-    assert numbers(browse(path))["Unsubscribed"] == "2"
+    page = browse(path)
+    assert numbers(page)["Unsubscribed"] == "2"
+    days = bars(page, "People who said no, from the day it was queued")
+    assert (len(days), days[our_clock.in_words(our_clock.now())]) == (16, ("2", "100.0")), "a month late"
+    assert sum(int(count) for count, _ in days.values()) == 2
     clock.shift(timedelta(days=15))
     with writes():
         subject = db.session.get_one(Member, got_it[4]).subject
@@ -79,6 +89,11 @@ def test_the_desk_watches_and_holds(browse: Browse, people: People, smtp: MailSe
     with writes():
         row = db.session.get_one(Broadcast, number)
         assert (row.state, row.sent, row.not_sent, row.unsubscribed) == (BroadcastState.STOPPED, 15, 15, 2)
+
+    assert bars(browse(path), "People who said no, from the day it was queued")
+    with writes():
+        row.unsubscribed = 3  # of one of them the message is gone
+    assert "day by day" not in browse(path).said
 
 
 def test_others_see_nothing_of_it(browse: Browse, people: People) -> None:

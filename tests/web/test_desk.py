@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -82,6 +83,29 @@ def test_the_list(browse: Browse, people: People, clock: Traveller) -> None:
     shown = [each.get_text() for page in (first, rest) for each in page.soup.select("tbody th a")]
     assert len(shown) == len(set(shown)) == 52
     browse("/desk?after=nonsense", status=404)
+
+
+def test_numbers(browse: Browse, people: People, clock: Traveller) -> None:
+    """A bar as long as the number beside it, a row for each week."""
+
+    def rows(chart: int) -> list[tuple[str, str, str]]:
+        table: Any = browse("/desk/numbers").soup.select("table.chart")[chart]
+        return [(row.th.get_text(), row.span.get_text(), row.rect["width"]) for row in table.select("tbody tr")]
+
+    filed(people)
+    filed(people, "question")
+    late = filed(people, "complaint", days=7)
+    browse.sign_in(people.dana)
+    assert rows(0)[:3] == [
+        ("30 November 2026", "2", "100.0"),
+        ("23 November 2026", "1", "50.0"),
+        ("16 November 2026", "0", "0.0"),
+    ]
+    assert "No answer yet" in browse("/desk/numbers").said
+    with writes():
+        handling.take(row(late), people.dana, now=NOW)
+        handling.answer(row(late), WORDS, now=NOW)
+    assert [count for _, count, _ in rows(1)] == ["1", "0", "0", "0", "0"]
 
 
 def test_look_up(browse: Browse, people: People) -> None:
