@@ -498,6 +498,8 @@ def test_desk(live: Live, page: Page, look: Look) -> None:
     look(page, "suspended")
     follow(page, "See who is suspended")
     look(page, "/desk/suspended")
+    page.goto("/desk/numbers")
+    look(page, "/desk/numbers")
     page.goto("/desk/broadcasts")
     look(page, "/desk/broadcasts, none yet")
     with live.app.app_context(), databases.writes():
