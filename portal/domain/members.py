@@ -124,7 +124,7 @@ def change_to_confirm(token: str, *, now: datetime) -> EmailChange | None:
 
 def _confirmable(change: EmailChange | None, now: datetime) -> EmailChange | None:
     if change is not None and (change.confirmed_at or change.cancelled_at or change.confirm_until <= now):
-        raise LinkUsedUp("This link has been used, was cancelled, or has ended. Your address stays as it is.")
+        raise LinkUsedUp("This link was used, was cancelled, or has expired. Your address stays as it is.")
     return change
 
 
