@@ -61,7 +61,7 @@ PURPOSES: Mapping[str, Purpose] = {
         dpv="ServiceOptimisation",
     ),
     "sanctions": Purpose(
-        "Keeping to United States sanctions law",
+        "Complying with United States sanctions law",
         Basis.OBLIGATION,
         (),
         DUTY_TRANSFER,
@@ -69,7 +69,7 @@ PURPOSES: Mapping[str, Purpose] = {
         dpv="LegalCompliance",
     ),
     "age": Purpose(
-        "Making sure that no data of children under 13 is held",
+        "Making sure that we hold no data about children under 13",
         Basis.OBLIGATION,
         (),
         DUTY_TRANSFER,
@@ -81,7 +81,7 @@ PURPOSES: Mapping[str, Purpose] = {
         Basis.INTEREST,
         ("mail-relay",),
         DUTY_TRANSFER,
-        "until you say stop; that you said so is kept",
+        "until you say stop; we keep a record that you did",
         dpv="DirectMarketing",
     ),
     "events": Purpose(
@@ -93,7 +93,7 @@ PURPOSES: Mapping[str, Purpose] = {
         dpv="RequestedServiceProvision",
     ),
     "careers": Purpose(
-        "Showing your profile to employers, if you said yes beforehand",
+        "Showing your profile to employers, if you said yes first",
         Basis.CONSENT,
         ("career-centre",),
         CONSENT_TRANSFER,
@@ -105,7 +105,7 @@ PURPOSES: Mapping[str, Purpose] = {
         Basis.CONTRACT,
         ("membership-system", "payment-processor", "fulfilment"),
         CONTRACT_TRANSFER,
-        "as long as tax and audit law asks",
+        "as long as tax and audit law requires",
         "We never hold card or bank data: the payment processor takes them.",
         dpv="CustomerOrderManagement",
     ),
@@ -115,7 +115,7 @@ PURPOSES: Mapping[str, Purpose] = {
         ("exam-training",),
         CONTRACT_TRANSFER,
         "as long as the certificate is valid or your membership lasts",
-        "Others who ask us may be told whether you hold a certificate of ours; nothing else.",
+        "If others ask us, we may tell them whether you hold one of our certificates; nothing else.",
         dpv="RequestedServiceProvision",
     ),
     "hotels": Purpose(
@@ -127,7 +127,7 @@ PURPOSES: Mapping[str, Purpose] = {
         dpv="RequestedServiceProvision",
     ),
     "enquiries": Purpose(
-        "Answering questions, complaints and wishes",
+        "Answering questions, complaints and other letters",
         Basis.INTEREST,
         (),
         DUTY_TRANSFER,
@@ -179,7 +179,7 @@ RECIPIENTS: Mapping[str, Recipient] = {
     "event-app": Recipient("the mobile app of an event", "processing contract"),
     "hotels": Recipient("the hotels of an event", "terms of the booking"),
     "exam-training": Recipient("exam and training partners", "processing contract"),
-    "fulfilment": Recipient("who packs and posts orders", "processing contract"),
+    "fulfilment": Recipient("the shipping company", "processing contract"),
     "readers": Recipient("everybody who reads what the society publishes", "published; you can object to it"),
     "analytics": Recipient("services that count visits to the society's public site", "processing contract"),
 }
@@ -215,7 +215,7 @@ HOLDINGS: Mapping[str, Holding] = {
         "Your membership record, dues and orders: the record that this portal follows.",
         BY_US,
         ("membership", "contact", "orders"),
-        "deleted there when we ask; invoices as long as tax law asks",
+        "deleted there when we ask; invoices are kept as long as tax law requires",
         "membership-system",
     ),
     "library-vendor": Holding(
@@ -239,15 +239,15 @@ HOLDINGS: Mapping[str, Holding] = {
         "Card or bank data of your payments, which never reach us.",
         BY_US,
         ("orders",),
-        "kept there as long as the law on payments asks",
+        "kept there as long as payment law requires",
         "payment-processor",
     ),
     "fulfilment": Holding(
-        "Who packs and posts orders",
+        "The shipping company",
         "Your name, and the postal address that an order went to.",
         BY_US,
         ("orders",),
-        "deleted there when we ask; papers of a delivery as long as tax law asks",
+        "deleted there when we ask; delivery papers are kept as long as tax law requires",
         "fulfilment",
     ),
     "mail-relay": Holding(
@@ -255,7 +255,7 @@ HOLDINGS: Mapping[str, Holding] = {
         "Addresses and subject lines of messages, in its log.",
         BY_US,
         ("contact", "broadcasts"),
-        "its log ends after 30 days (default)",
+        "its log is deleted after 30 days (default)",
         "mail-relay",
         asked=False,
     ),
@@ -272,7 +272,7 @@ HOLDINGS: Mapping[str, Holding] = {
         "Your booking, if you took our rate.",
         "Write to the hotel, or to us.",
         ("hotels",),
-        "as long as the hotel's own law asks",
+        "kept there as long as the law of its country requires",
         "hotels",
     ),
     "exam-training": Holding(
@@ -286,38 +286,38 @@ HOLDINGS: Mapping[str, Holding] = {
     "analytics": Holding(
         "Services that count visits to the society's public site",
         "Browser, shortened network address and pages, under a number in a cookie. This portal uses none.",
-        "The opt-out pages stand under Cookies.",
+        "The page “Cookies” links to their opt-out pages.",
         ("content",),
-        "they keep what they have under their own numbers; we cannot tell whose it is",
+        "they keep what they have under their own numbers; we cannot tell which is yours",
         "analytics",
         asked=False,
     ),
     RECEIVERS: Holding(
-        "Those who received your details on a list",
-        "What your choices allowed: each list stands on this site under Who received your details.",
+        "Organisations that received your details on a list",
+        "What your choices allowed: each list is named here under “Who received your details”.",
         "Write to them, or to us; we tell each of them.",
         ("events", "careers"),
-        "we tell each of them that you are deleted here; what they hold, they answer for",
+        "we tell each of them that your record here is deleted; they are responsible for what they hold",
         "event-partners",
     ),
     "staff-mailboxes": Holding(
         "The mailboxes of our staff",
-        "Letters and emails between you and us: questions, complaints, wishes for accommodation at events.",
+        "Letters and emails between you and us: questions, complaints, requests for assistance at events.",
         BY_US,
         ("enquiries",),
         "deleted by hand when we ask; complaints may stay until they are settled",
     ),
     "contributions": Holding(
         "Papers, posts and committee pages",
-        "What you wrote or did under your name for all to read.",
+        "What you published under your name.",
         BY_US,
         ("recognition",),
-        "the contribution stays, your name on it goes",
+        "the contribution stays, your name is removed from it",
     ),
     "backups": Holding(
         "Backups of this portal",
-        "Copies of everything that stands on this page.",
-        "They are never searched; after a restore your choices and erasures are applied again before anything else.",
+        "Copies of everything on this page.",
+        "They are never searched. After a restore, your choices and erasures are applied again before anything else.",
         ("security",),
         "overwritten after 35 days",
         asked=False,
@@ -523,14 +523,19 @@ class Topic:
 TOPICS: Mapping[str, Topic] = {
     topic.code: topic
     for topic in (
-        Topic("announcements", "Announcements", "News of the society: elections, deadlines, new benefits."),
+        Topic("announcements", "Announcements", "News from the society: elections, deadlines, new benefits."),
         Topic("events", "Events", "Calls for papers, programmes and registration for symposia and workshops."),
         Topic("magazine", "Magazine", "A message when a new issue of the magazine is out."),
         Topic("journal", "Journal", "A message when a new issue of the journal is out."),
-        Topic("bulletin", "Bulletin", "The short round-up of the week."),
-        Topic("surveys", "Surveys", "Now and then a question about what members need."),
-        Topic("sponsor-offers", "Sponsor offers", "Offers of sponsors, sent by us; they never see your address.", True),
-        Topic("recruiting", "Recruiting", "Job openings, sent by us; employers never see your address.", True),
+        Topic("bulletin", "Bulletin", "A short summary of the week."),
+        Topic("surveys", "Surveys", "Now and then, a question about what members need."),
+        Topic(
+            "sponsor-offers",
+            "Sponsor offers",
+            "Offers from sponsors. We send them; sponsors never see your address.",
+            True,
+        ),
+        Topic("recruiting", "Recruiting", "Job openings. We send them; employers never see your address.", True),
     )
 }
 
@@ -565,7 +570,7 @@ CHOICES: Mapping[str, Choice] = {
                     "yes",
                     "Yes, stop them",
                     "We send you no broadcast email at all, whatever is chosen elsewhere. "
-                    "Messages that you cause yourself still come: receipts, answers, password links.",
+                    "Messages about your own requests and your account still come: receipts, answers, password links.",
                 ),
                 Option("no", "No, keep sending", "You get the topics that are switched on for you."),
             ),
@@ -574,7 +579,7 @@ CHOICES: Mapping[str, Choice] = {
         Choice(
             "attendee_list",
             "Attendee list",
-            "When you register for an event, who may see that you come?",
+            "When you register for an event, who may see that you are coming?",
             (
                 Option("nobody", "Nobody", "Your name is on no list that leaves the society."),
                 Option(
@@ -609,7 +614,7 @@ CHOICES: Mapping[str, Choice] = {
             "post",
             "Post",
             "May we send you news and offers on paper?",
-            "We write to your postal address only about your membership and orders.",
+            "We send post to your address only about your membership and orders.",
             "News and offers may also come by post.",
         ),
         _yes_or_no(
@@ -632,10 +637,10 @@ def notice_choice(version: int) -> Choice:
     return Choice(
         f"notice_{version}",
         f"Version {version} of the privacy notice",
-        f"Version {version} of the privacy notice makes a right of yours smaller. Do you agree to it?",
+        f"Version {version} of the privacy notice reduces one of your rights. Do you agree to it?",
         (
-            Option("no", "No", "The version before goes on applying to you. Nothing changes for you."),
-            Option("yes", "Yes", f"Version {version} applies to you, as do later ones that take no right away."),
+            Option("no", "No", "The earlier version still applies to you. Nothing changes for you."),
+            Option("yes", "Yes", f"Version {version} applies to you, and so do later versions that reduce no right."),
         ),
         "no",
     )

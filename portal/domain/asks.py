@@ -23,7 +23,7 @@ from portal.vocabulary import Door
 CONFIRM_WITHIN = timedelta(days=7)
 ASK_LINK = "ask"  # such a link is known as ours when its row is long gone
 BY_MAILBOX = "link to the address"
-USED_UP = "This link has been used, or has ended. You can ask again at any time."
+USED_UP = "This link was used, or has expired. You can ask again at any time."
 
 
 def ask(address: str, kind: str, *, details: str, now: datetime) -> None:

@@ -87,7 +87,7 @@ def lift(token: str, *, now: datetime) -> None:
         db.session.expire_all()
         found = find(token)
     if found is None:
-        raise LinkUsedUp("This link has done its work: the address works, or it is not your address any more.")
+        raise LinkUsedUp("This link is no longer needed: the address works, or it is not your address any more.")
     row, member = found
     db.session.delete(row)
     trail.record(member.id, bounces.WORKS, door=Door.LINK, now=now)

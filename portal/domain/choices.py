@@ -169,7 +169,7 @@ def undo_since(subject: Subject, row: int, *, shown: int, via: Door, now: dateti
         raise StaleRecord(STALE)
     changes = changes_since(subject.id, row, now=now)
     if not changes:
-        raise NothingToUndo("There is nothing to take back any more.")
+        raise NothingToUndo("There is nothing to undo any more.")
     made = (change(subject, each.choice.code, to=each.before.value, via=via, now=now) for each in changes)
     return [each for each in made if each is not None]
 

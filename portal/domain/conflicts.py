@@ -103,7 +103,7 @@ def take(found: Conflict, *, version: int, now: datetime) -> None:
     _in_turn(found)
     name, member = found.field, found.member
     if name not in FIELDS:
-        raise NotNow("Only the person decides this. What stands here is kept.")
+        raise NotNow("Only the person decides this. What is stored here is kept.")
     value: Any = read_phone(found.brought, member.country) if name in PHONES else read_cell(name, found.brought)
     members.save_profile(member, {name: value}, version=version, via=Door.IMPORT, now=now)
     waits = update(Trail).where(

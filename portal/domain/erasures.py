@@ -29,8 +29,8 @@ DATA_NEEDED = ("access", "portability")  # an answer that must be given before t
 
 HOLDS: Mapping[str, str] = {
     "dispute": "A question between you and the society is still open.",
-    "claim": "A bill or a legal claim is still open, and these data are needed for it.",
-    "request": "Another request of yours needs these data first.",
+    "claim": "A bill or a legal claim is still open, and this data is needed for it.",
+    "request": "Another request of yours needs this data first.",
 }
 
 CLOSED = "This request is closed."
@@ -118,7 +118,7 @@ def why_not_yet(request: DataSubjectRequest, *, now: datetime) -> str:
     if request.hold:
         return HOLDS[request.hold]
     if wait_until(request) > now:
-        return "The 72 hours in which it can be taken back are not over."
+        return "The 72 hours in which it can be withdrawn are not over."
     if request.approved_at is None:
         return "Our staff have not looked at it yet."
     other = db.session.scalars(
@@ -130,7 +130,7 @@ def why_not_yet(request: DataSubjectRequest, *, now: datetime) -> str:
         )
         .order_by(DataSubjectRequest.received_at)
     ).first()
-    return f"Your request {other} needs these data first." if other else ""
+    return f"Your request {other} needs this data first." if other else ""
 
 
 def due(*, now: datetime) -> list[UUID]:

@@ -156,7 +156,7 @@ def undo_since(subject: Subject, event: Event, row: int, *, shown: int, via: Doo
         raise StaleRecord(STALE)
     changes = changes_since(subject.id, event.id, row, now=now)
     if not changes:
-        raise NothingToUndo("There is nothing to take back any more.")
+        raise NothingToUndo("There is nothing to undo any more.")
     stand = standing(subject.id, event.id)
     for each in changes:
         _answer(subject, event, stand[each.choice.code], each.before, via=via, now=now)

@@ -36,11 +36,11 @@ NEVER_EXTENDED = ("marketing", "withdrawal", "correction", "completion")
 REFUSALS: Mapping[str, str] = {
     "verify": "We could not make sure that it was you who asked.",
     "excessive": "The request is manifestly unfounded, or repeats itself beyond measure.",
-    "duty": "A law obliges us to keep these data.",
-    "claims": "The data are needed for a legal claim.",
-    "safety": "The data are needed to prevent fraud, or for safety.",
-    "others": "It would show data of other people.",
-    "elsewhere": "We do not hold these data; somebody else does.",
+    "duty": "A law obliges us to keep this data.",
+    "claims": "The data is needed for a legal claim.",
+    "safety": "The data is needed to prevent fraud, or for safety.",
+    "others": "It would show other people's data.",
+    "elsewhere": "We do not hold this data; somebody else does.",
 }
 EXCESSIVE, NOT_SURE = "excessive", "verify"
 PARTLY: Mapping[str, str] = {code: words for code, words in REFUSALS.items() if code not in (NOT_SURE, EXCESSIVE)}
@@ -56,7 +56,7 @@ BY_LETTER: Mapping[str, str] = {"letter": "letter", "phone": "telephone call", "
 WAS_IT_YOU = "A {how} with this request reached us in your name. Was it you?"
 
 SENT: Mapping[str, str] = {
-    "yes": "They can take the data safely, and have them.",
+    "yes": "They can take the data safely, and have received it.",
     "no": "They cannot take the data safely.",
 }
 

@@ -46,7 +46,7 @@ KINDS: Mapping[str, RequestKind] = {
             what_happens=(
                 "We collect what is held here and in the systems that work for us.",
                 "You read the answer in the portal, signed in. We never send your data by email.",
-                "You have it by the date that we show with your request.",
+                "You get it by the date that we show with your request.",
             ),
             what_we_need="Nothing but your password: you are signed in, so we know who you are.",
             yourself="See and download everything that this portal holds about you, now.",
@@ -75,7 +75,7 @@ KINDS: Mapping[str, RequestKind] = {
             question="I want my data in a form that another organisation can read, or have it sent there.",
             what_happens=(
                 "You can download your data now, in a documented form (JSON, CSV, vCard, calendar).",
-                "If you name another organisation, we see whether it can take them safely, and tell you how they went.",
+                "If you name another organisation, we check whether it can take the data safely, and tell you.",
             ),
             what_we_need="If we are to send it: the name of the organisation, and where it takes such data.",
             yourself="Download everything yourself, now.",
@@ -89,20 +89,20 @@ KINDS: Mapping[str, RequestKind] = {
                 Reply(
                     "handed-out",
                     "Ready to download",
-                    "Your data are here to download, in documented forms that other programs can read (JSON, CSV, "
+                    "Your data is here to download, in documented forms that other programs can read (JSON, CSV, "
                     "vCard, calendar): {held}",
                 ),
                 Reply(
                     "sent",
                     "Sent to the other organisation",
                     "We have sent your data to {controller}. How we did it:\n\n"
-                    "[…]\n\nYou can also download them yourself, at any time: {held}",
+                    "[…]\n\nYou can also download it yourself, at any time: {held}",
                 ),
                 Reply(
                     "not-sent",
                     "They cannot take the data",
                     "We asked {controller} whether and how they can take your data safely. They cannot, because:\n\n"
-                    "[…]\n\nYou can download them yourself, at any time, and hand them on: {held}",
+                    "[…]\n\nYou can download it yourself, at any time, and pass it on: {held}",
                 ),
             ),
         ),
@@ -112,7 +112,7 @@ KINDS: Mapping[str, RequestKind] = {
             question="Something about me is wrong, and I cannot change it myself.",
             what_happens=(
                 "Our staff compare it with the membership records, and correct it here and there.",
-                "Whoever received the wrong data from us is told, and you see who that was.",
+                "We tell everybody who received the wrong data from us, and you see who they were.",
             ),
             what_we_need="What is wrong, and how it should read.",
             wants_words=True,
@@ -130,7 +130,7 @@ KINDS: Mapping[str, RequestKind] = {
                     "right",
                     "It is right as it stands",
                     "We have compared it with the membership records. It stays as it is, because:"
-                    "\n\n[…]\n\nIf you do not agree, we note your own words beside it: just answer with a new request.",
+                    "\n\n[…]\n\nIf you do not agree, we will note your own words beside it: just send a new request.",
                 ),
             ),
         ),
@@ -157,13 +157,13 @@ KINDS: Mapping[str, RequestKind] = {
             title="Delete my data",
             question="I want the society to delete my data and to close my account.",
             what_happens=(
-                "Nothing is deleted for the first 72 hours. Until then you can take the request back with one press.",
+                "Nothing is deleted for the first 72 hours. Until then you can withdraw the request with one press.",
                 "Then our staff check whether a law obliges us to keep anything, such as invoices. The rest goes.",
                 "We ask the systems that work for us to delete their copies too, and tell you when it is done.",
                 "Your membership and its benefits end with your account.",
             ),
             what_we_need="Nothing but your password: you are signed in, so we know who you are.",
-            yourself="If you only want silence: stop all broadcast email, and keep your membership.",
+            yourself="If you only want no more emails: stop all broadcast email, and keep your membership.",
             yourself_path="/choices",
             once=True,
             checklist=("Check what the law obliges us to keep", "Ask outside systems to delete", "Delete"),
@@ -171,14 +171,14 @@ KINDS: Mapping[str, RequestKind] = {
         RequestKind(
             code="anonymisation",
             title="Make my data anonymous",
-            question="I want to be forgotten as a person, while the society may keep counting me.",
+            question="I want the society to forget who I am. It may keep me in its numbers.",
             what_happens=(
                 "Your name, your addresses and your sign-in go, as with a deletion, and your account closes.",
-                "What stays are numbers that lead to nobody: how many people came to an event, for example.",
-                "Nothing happens for the first 72 hours. Until then you can take the request back with one press.",
+                "Only numbers stay that point to nobody: for example, how many people came to an event.",
+                "Nothing happens for the first 72 hours. Until then you can withdraw the request with one press.",
             ),
             what_we_need="Nothing but your password: you are signed in, so we know who you are.",
-            yourself="If you only want silence: stop all broadcast email, and keep your membership.",
+            yourself="If you only want no more emails: stop all broadcast email, and keep your membership.",
             yourself_path="/choices",
             once=True,
             checklist=("Check what the law obliges us to keep", "Ask outside systems to do the same", "Make anonymous"),
@@ -186,12 +186,12 @@ KINDS: Mapping[str, RequestKind] = {
         RequestKind(
             code="restriction",
             title="Stop using my data for now",
-            question="I want the society to keep my data and do nothing with it, until something is settled.",
+            question="I want the society to keep my data, but not to use it until something is settled.",
             what_happens=(
-                "When we agree, you are on no list and get no broadcast email; your data only lie here.",
-                "We tell you before we use them again.",
+                "When we agree, we only store your data: you are on no list and get no broadcast email.",
+                "We will tell you before we use it again.",
             ),
-            what_we_need="Why: you say that something is wrong, or you object, or you need the data for a claim.",
+            what_we_need="Why: for example, something is wrong, or you object, or you need the data for a legal claim.",
             wants_words=True,
             yourself="You can be on no list and get no broadcast email without asking us.",
             yourself_path="/choices",
@@ -201,7 +201,7 @@ KINDS: Mapping[str, RequestKind] = {
                 Reply(
                     "restricted",
                     "Restricted",
-                    "Your data only lie here now. You are on no list and get no broadcast email, and we tell you "
+                    "We now only store your data. You are on no list and get no broadcast email, and we will tell you "
                     "before that changes.",
                 ),
             ),
@@ -211,10 +211,10 @@ KINDS: Mapping[str, RequestKind] = {
             title="Object to something",
             question="I do not want the society to use my data, or pictures of me, for a certain purpose.",
             what_happens=(
-                "We stop, unless we have reasons that weigh more than yours; then we tell you which.",
-                "Objections to news and offers count at once.",
+                "We stop, unless we have reasons that weigh more than yours. Then we tell you what they are.",
+                "If you object to news and offers, we stop them at once.",
             ),
-            what_we_need="What you object to. A picture: where it can be seen.",
+            what_we_need="What you object to. For a picture: where it can be seen.",
             wants_words=True,
             yourself="News, offers, lists and sponsors you can turn off yourself, now.",
             yourself_path="/choices",
@@ -229,23 +229,23 @@ KINDS: Mapping[str, RequestKind] = {
         ),
         RequestKind(
             code="withdrawal",
-            title="Take back a consent",
-            question="I said yes to something once, and do not any more.",
+            title="Withdraw a consent",
+            question="I once said yes to something, and I no longer agree.",
             what_happens=(
-                "What you can see under Choices you can take back there; it counts at once.",
+                "What you see under Choices you can withdraw there; it counts at once.",
                 "For anything else, our staff stop it and tell you.",
-                "What was done before stays lawful. Services that count visits keep it under their own numbers.",
+                "What was done before stays lawful. Services that count visits keep what they counted.",
             ),
-            what_we_need="Which consent you take back.",
+            what_we_need="Which consent you withdraw.",
             wants_words=True,
-            yourself="Take back a yes under Choices, now.",
+            yourself="Withdraw a yes under Choices, now.",
             yourself_path="/choices",
             checklist=("Stop what the consent allowed", "See what is held only for it", "Tell those who received data"),
             replies=(
                 Reply(
                     "stopped",
-                    "Taken back",
-                    "Your consent is taken back, and what it allowed has stopped. What was done before stays lawful."
+                    "Withdrawn",
+                    "Your consent is withdrawn, and what it allowed has stopped. What was done before stays lawful."
                     "\n\nServices that count visits to the society's public sites may keep what they counted, under "
                     "numbers of their own that do not name you; the notice says who they are and how to say no.",
                 ),
@@ -255,18 +255,18 @@ KINDS: Mapping[str, RequestKind] = {
             code="marketing",
             title="Stop all marketing",
             question="I want no news and no offers: not by email, post or phone, and not from sponsors.",
-            what_happens=("It counts at once: everything that is news or an offer is turned off.",),
+            what_happens=("It counts at once: all news and all offers are turned off.",),
             what_we_need="Nothing.",
-            yourself="You can choose what to keep, under Choices.",
+            yourself="Under Choices, you can choose what to keep.",
             yourself_path="/choices",
             at_once=True,
         ),
         RequestKind(
             code="complaint",
             title="Complain",
-            question="I am not content with how the society treats my data or my request.",
+            question="I am not satisfied with how the society treats my data or my request.",
             what_happens=(
-                "Somebody who did not handle the matter before looks at it.",
+                "Somebody who has not handled the matter before looks at it.",
                 "You may also complain to a data protection authority at any time; it costs nothing.",
             ),
             what_we_need="What happened, and what you would like us to do.",
@@ -284,7 +284,7 @@ KINDS: Mapping[str, RequestKind] = {
         RequestKind(
             code="question",
             title="Ask or suggest something",
-            question="I have a question about the privacy notice, or an idea how to make it better.",
+            question="I have a question about the privacy notice, or an idea to make it better.",
             what_happens=("We answer. Suggestions are welcome.",),
             what_we_need="Your question, or your idea.",
             wants_words=True,
@@ -304,7 +304,7 @@ KINDS: Mapping[str, RequestKind] = {
             title="For my child",
             question="I am a parent, and the society may hold something about my child under 13.",
             what_happens=(
-                "We look at once, and delete what we hold about the child. No sign-in of the child is needed.",
+                "We look at once, and delete what we hold about the child. The child does not need to sign in.",
                 "We tell you what we found and that it is gone.",
             ),
             what_we_need="The child's name and, if you know it, the address that was used. Nothing else, please.",
@@ -314,7 +314,7 @@ KINDS: Mapping[str, RequestKind] = {
                 Reply(
                     "deleted",
                     "Found and deleted",
-                    "We found data of the child, and have deleted them here and asked those outside to do the same.",
+                    "We found data of the child. We have deleted it here, and asked everybody outside to do the same.",
                 ),
                 Reply(
                     "nothing",
@@ -330,7 +330,7 @@ KINDS: Mapping[str, RequestKind] = {
             what_happens=(
                 "Nothing is deleted for the first 72 hours.",
                 "Then our staff look at what we still need, and at what a law obliges us to keep. The rest is deleted.",
-                "If you wish us to keep your record, press “Keep my record” on this page. Then nothing is deleted.",
+                "If you want us to keep your record, press “Keep my record” on this page. Then nothing is deleted.",
             ),
             what_we_need="Nothing. You need not do anything.",
             filed=False,

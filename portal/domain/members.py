@@ -125,7 +125,7 @@ def change_to_confirm(token: str, *, now: datetime) -> EmailChange | None:
 def _confirmable(change: EmailChange | None, now: datetime) -> EmailChange | None:
     ahead = change is not None and change.created_at > now + signin.AHEAD
     if change is not None and (change.confirmed_at or change.cancelled_at or change.confirm_until <= now or ahead):
-        raise LinkUsedUp("This link has been used, was cancelled, or has ended. Your address stays as it is.")
+        raise LinkUsedUp("This link was used, was cancelled, or has expired. Your address stays as it is.")
     return change
 
 

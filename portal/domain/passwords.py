@@ -60,7 +60,7 @@ def check(password: str, *, about: tuple[str, ...]) -> None:
     guess = zxcvbn(password[:JUDGED], user_inputs=own)
     if password.lower() in COMMON or guess["score"] < 3 or _is_made_of(password.lower(), own):
         raise PasswordRefused(
-            "This password would be guessed soon: it is common, repeats itself, or holds your name. "
+            "This password is easy to guess: it is common, repeats itself, or contains your name. "
             "Choose words that do not belong together."
         )
 

@@ -83,7 +83,7 @@ def comes_next(request: DataSubjectRequest) -> list[str]:
             return ["You tell us what we asked. Then we go on."]
         return ["You have answered. Our staff read it, and go on or ask you once more."]
     if request.state == State.EXTENDED:
-        return [f"We go on with it. You have our answer by {in_words(due_on(request))}."]
+        return [f"We go on with it. You will have our answer by {in_words(due_on(request))}."]
     return list(KINDS[request.kind].what_happens)
 
 

@@ -34,14 +34,11 @@ NO_MARKETING: Mapping[str, str] = {
     "employer_sharing": "no",
 }
 
-STILL_NEEDED = (
-    "We have looked: all of it is still needed for other reasons."
-    " You read them in the portal, under “What we hold about you”."
-)
+STILL_NEEDED = "All of it is still needed for other reasons. The portal lists them under “What we hold about you”."
 NOTHING_SENT = "We hold no record of you, so you were on no list. Your address gets no news and no offers from us."
 TURNED_OFF = (
     "Turned off: all broadcast email, post, phone, Sponsor sharing and Employer sharing. "
-    "If you change your mind, turn on what you like under Choices, at any time."
+    "If you change your mind, you can turn on what you like under Choices, at any time."
 )
 
 # The steps that the person is told; a note, a reminder to staff and the like stay at the desk.

@@ -70,7 +70,7 @@ def what_ended(scope: str) -> str:
     if scope == MEMBERSHIP:
         return "Your membership has ended."
     code = next(code for code, purpose in CONSENTS.items() if purpose == scope)
-    return f"You took back your yes to “{CHOICES[code].label}”."
+    return f"You withdrew your yes to “{CHOICES[code].label}”."
 
 
 def open(member: Member, *, scope: str, via: Door, now: datetime) -> DataSubjectRequest | None:  # noqa: A001
@@ -145,7 +145,7 @@ def end_many(subject_ids: Iterable[UUID], *, scope: str, now: datetime) -> list[
     return ended
 
 
-AGAIN = {True: "Your membership runs again.", False: "You said yes again."}
+AGAIN = {True: "Your membership is active again.", False: "You said yes again."}
 
 
 def _review(

@@ -24,9 +24,7 @@ SECONDS = 30  # a time step
 DRIFT = 1  # time steps that the clock of a telephone may be wrong
 RECOVERY_CODES = 10
 RECOVERY_LETTERS = 12  # 58 random bits
-WRONG = (
-    "This code is not right, or was used before. Wait for the next one in your app, and check your telephone's clock."
-)
+WRONG = "This code is wrong, or was used before. Wait for the next one in your app, and check your phone's clock."
 
 
 @dataclass(frozen=True)

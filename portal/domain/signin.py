@@ -371,8 +371,8 @@ def _why_used_up(link: PasswordLink) -> str:
         PasswordLink.account_id == link.account_id, PasswordLink.created_at > link.created_at
     )
     if db.session.scalars(newer.limit(1)).first() is not None:
-        return "A newer link was sent to you after this one. Please use the newest email, or ask for another link."
-    return "This link has ended. Ask for a new one."
+        return "We sent you a newer link after this one. Please use the newest email, or ask for another link."
+    return "This link has expired. Ask for a new one."
 
 
 # Rows -----------------------------------------------------------------------------------------------------

@@ -49,7 +49,7 @@ def give_back(token: UnsubscribeToken, *, now: datetime) -> None:
         or not presses
         or any(row.door not in BY_LINK or row.at < now - choices.UNDO_FOR for row in presses)
     ):
-        raise NothingToUndo("This can no longer be taken back here. Sign in to change what we send you.")
+        raise NothingToUndo("This can no longer be undone here. Sign in to change what we send you.")
     before = rows[len(presses)].value if len(rows) > len(presses) else CHOICES[code].default
     choices.change(subject, code, to=before, via=Door.LINK, now=now)
 

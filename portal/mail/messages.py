@@ -357,7 +357,7 @@ SUSPENSIONS_DUE = "staff_suspensions_due"
 
 
 def staff_suspensions_due(number: int, *, now: datetime) -> None:
-    """To staff: so many suspensions are to be looked at again, a year after they began or were kept (P15)."""
+    """To staff: so many suspensions need another look, a year after they began or were kept (P15)."""
     outbox.put_to_staff(SUSPENSIONS_DUE, now=now, number=number)
 
 

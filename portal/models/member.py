@@ -106,7 +106,7 @@ class Member(Base):
             Kind.IDENTITY,
             "contact",
             edit=Edit.MEMBER,
-            why="So that we address you as you wish, as in Dr. or Prof.",
+            why="So that we address you as you wish, for example as Dr. or Prof.",
             autocomplete="honorific-prefix",
         ),
     )
@@ -150,7 +150,7 @@ class Member(Base):
             "content",
             "age",
             edit=Edit.MEMBER,
-            why="It tells us which generations we serve, and two people of one name apart.",
+            why="It tells us which generations we serve, and helps us to tell apart two people with the same name.",
             autocomplete="bday",
         )
     )
@@ -301,7 +301,7 @@ class Member(Base):
             "content",
             "events",
             edit=Edit.MEMBER,
-            why="As in foundry, materials, equipment, university: to balance our programmes.",
+            why="For example foundry, materials, equipment, university: to balance our programmes.",
         ),
     )
     education: Mapped[str] = mapped_column(
@@ -348,7 +348,7 @@ class Member(Base):
             "content",
             "careers",
             edit=Edit.MEMBER,
-            why="To tell you of the right events. One a line.",
+            why="To tell you about the right events. One on each line.",
         ),
     )
     demographics: Mapped[str] = mapped_column(

@@ -17,8 +17,8 @@ CHANGES = ("wording", "new-processing", "reduced-right")
 WORDING, NEW_PROCESSING, REDUCED_RIGHT = CHANGES
 CHANGE_WORDS: Mapping[str, str] = {
     WORDING: "Only the wording changed. What we do with your data stayed the same.",
-    NEW_PROCESSING: "We do something new with your data, or somebody new receives them.",
-    REDUCED_RIGHT: "A right of yours becomes smaller. It applies to you only if you agree.",
+    NEW_PROCESSING: "We do something new with your data, or somebody new receives it.",
+    REDUCED_RIGHT: "It reduces one of your rights. It applies to you only if you agree.",
 }
 
 

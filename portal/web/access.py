@@ -129,7 +129,7 @@ def _refuse_other_sites() -> None:
     """What a browser itself calls sent from elsewhere is refused, also with a form token (security, threat T14)."""
     sent_from = request.headers.get("Sec-Fetch-Site", "none")
     if request.method not in SAFE_METHODS and sent_from not in ("same-origin", "none"):
-        abort(400, "The form was sent from another place, so we did not accept it. Nothing was changed.")
+        abort(400, "The form was sent from another site, so we did not accept it. Nothing was changed.")
 
 
 def _glance_at_visitor() -> None:

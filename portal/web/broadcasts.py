@@ -23,11 +23,11 @@ log = structlog.get_logger()
 MANY = 30  # broadcasts on a page
 # By state: the word of it, its tone, and what it means.
 STATES = {
-    "filling": ("Being queued", "wait", "Who gets it is being written down. Sending begins after that."),
-    "running": ("Being sent", "wait", "The worker sends one after the other."),
-    "paused": ("Paused", "warn", "Nothing of it leaves until you press Go on."),
-    "stopped": ("Stopped", "stop", "What was not sent by then is never sent."),
-    "ended": ("Done", "good", "Nothing of it waits any more."),
+    "filling": ("Being queued", "wait", "The list of recipients is being made. Sending begins after that."),
+    "running": ("Being sent", "wait", "It is being sent, one email after the other."),
+    "paused": ("Paused", "warn", "No more of it is sent until you press Go on."),
+    "stopped": ("Stopped", "stop", "What was not sent by then will never be sent."),
+    "ended": ("Done", "good", "Nothing is left to send."),
 }
 
 
@@ -66,21 +66,21 @@ def one(number: int) -> ResponseReturnValue:
 @access(DESK)
 def pause(number: int) -> ResponseReturnValue:
     """`/desk/broadcasts/<number>/pause`: hold what waits."""
-    return _press(number, lambda: broadcasts.pause(number), "Paused. Nothing more of it leaves for now.")
+    return _press(number, lambda: broadcasts.pause(number), "Paused. Nothing more is sent for now.")
 
 
 @bp.post("/desk/broadcasts/<int(max=2147483647):number>/go-on")
 @access(DESK)
 def go_on(number: int) -> ResponseReturnValue:
     """`/desk/broadcasts/<number>/go-on`: send what was held."""
-    return _press(number, lambda: broadcasts.go_on(number, now=clock.now()), "It goes on.")
+    return _press(number, lambda: broadcasts.go_on(number, now=clock.now()), "Sending goes on.")
 
 
 @bp.post("/desk/broadcasts/<int(max=2147483647):number>/stop")
 @access(DESK)
 def stop(number: int) -> ResponseReturnValue:
     """`/desk/broadcasts/<number>/stop`: for good."""
-    return _press(number, lambda: broadcasts.stop(number), "Stopped. What was not sent by now is never sent.")
+    return _press(number, lambda: broadcasts.stop(number), "Stopped. What was not sent by now will never be sent.")
 
 
 def _press(number: int, verb: Callable[[], None], done: str) -> ResponseReturnValue:

@@ -62,10 +62,10 @@ def undo(member: Member, after: int) -> ResponseReturnValue:
         try:
             choices.undo_since(member.subject, after, shown=seen, via=Door.PAGE, now=clock.now())
         except StaleRecord as error:
-            flash(f"{error} Nothing was taken back. This is how they stand now.", "warning")
+            flash(f"{error} Nothing was undone. This is how they are now.", "warning")
             left = choices.changes_since(member.id, after, now=clock.now())
             return redirect(url_for("choices.page", after=after if left else None), 303)
-        flash("Taken back. Your choices are as they were before.", "success")
+        flash("Undone. Your choices are as they were before.", "success")
     return redirect(url_for("choices.page"), 303)
 
 

@@ -179,6 +179,6 @@ def _write_down(form: LetterForm) -> ResponseReturnValue | None:
         )
         return redirect(url_for("handling.one", reference=error.reference), 303)
     asked = made.is_open and made.identity_asked_at is not None
-    said = "A link is on its way to their mailbox: with it they confirm that it was they." if asked else ""
-    flash(f"Written down. Its days run from the day it arrived. {said}".strip(), "success")
+    said = "A link is on its way to their mailbox. With it they confirm that it was them." if asked else ""
+    flash(f"Written down. Its time runs from the day it arrived. {said}".strip(), "success")
     return redirect(url_for("handling.one", reference=made.reference), 303)

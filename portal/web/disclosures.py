@@ -27,7 +27,10 @@ def page() -> ResponseReturnValue:
     form = DisclosureForm(data={"left_on": clock.society_date(clock.now()).isoformat()})
     if form.validate_on_submit() and (made := _write_down(form)) is not None:
         number = disclosures.number(made)
-        flash(f"Written down as {number}. Name {number} in your letter: by it the recipient finds it again.", "success")
+        flash(
+            f"Written down as {number}. Name {number} in your letter: with it the recipient can find it again.",
+            "success",
+        )
         return redirect(url_for("disclosures.page"), 303)
     return _page(form), 422 if form.errors else 200
 
@@ -41,7 +44,7 @@ def later(number: int) -> ResponseReturnValue:
         try:
             untold = Untold(form.until, form.text("untold_why"))
             disclosures.postpone(found, untold, today=clock.society_date(clock.now()))
-            flash(f"D-{number} is told later.", "success")
+            flash(f"D-{number} will be told later.", "success")
             return redirect(url_for("disclosures.page"), 303)
         except NotNow as error:
             form.refuse("", str(error))

@@ -104,10 +104,10 @@ def undo(member: Member, event: str, after: int) -> ResponseReturnValue:
         try:
             event_choices.undo_since(member.subject, there, after, shown=seen, via=Door.PAGE, now=now)
         except StaleRecord as error:
-            flash(f"{error} Nothing was taken back. This is how they stand now.", "warning")
+            flash(f"{error} Nothing was undone. This is how they are now.", "warning")
             left = event_choices.changes_since(member.id, there.id, after, now=now)
             return redirect(url_for("events.one", event=event, after=after if left else None), 303)
-        flash("Taken back. Your answers for this event are as they were before.", "success")
+        flash("Undone. Your answers for this event are as they were before.", "success")
     return redirect(url_for("events.one", event=event), 303)
 
 
@@ -116,7 +116,7 @@ def why(cell: Cell) -> str:
     if cell.why is Why.RESTRICTED:
         return "The use of your data is restricted: you are on no list, whatever you chose."
     if cell.why is Why.UNASKED:
-        return "You have not chosen anything yet, so it is no."
+        return "You have not chosen anything yet, so the answer is no."
     stands = cell.stands
     if cell.why is Why.OWN:
         assert stands is not None

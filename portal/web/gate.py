@@ -31,7 +31,7 @@ def guard() -> None:
     if g.closed and not _is_opt_out():
         raise ServiceUnavailable(
             "We are putting our records in order. Nothing is lost, but it may take some hours. Please come back later. "
-            "The link in our emails that stops them works all the same."
+            "The unsubscribe links in our emails still work."
         )
 
 

@@ -244,7 +244,7 @@ def approve(reference: str) -> ResponseReturnValue:
 
     def act(found: DataSubjectRequest) -> str:
         erasures.approve(found, now=clock.now())
-        return "Approved. It is carried out by itself as soon as nothing else stops it."
+        return "Approved. The portal carries it out as soon as nothing else stops it."
 
     return _act(reference, ApproveForm(), act, ERASING)
 

@@ -63,7 +63,7 @@ TITLES: Mapping[str, str] = {
     "failed_sign_in": "Sign-ins that were refused",
     "link_request": "Addresses typed to get a link",
     "password_link": "Links for a password",
-    "recovery_code": "Codes for a lost telephone",
+    "recovery_code": "Codes for a lost phone",
     "ask": "Requests that wait for a word from your mailbox",
     "suspension": "Suspensions",
     "trail": "What was changed, and who looked",

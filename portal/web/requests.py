@@ -88,7 +88,7 @@ def add(member: Member, reference: str) -> ResponseReturnValue:
     if not form.validate_on_submit():
         return _page(member, request, form), 422
     requests.add(member, request, form.text("words"), now=clock.now())
-    flash("Added. Our staff read it.", "success")
+    flash("Added. Our staff will read it.", "success")
     return redirect(url_for("requests.one", reference=reference), 303)
 
 
@@ -118,7 +118,7 @@ def do_not_wait(member: Member, reference: str) -> ResponseReturnValue:
     form, now = DoNotWaitForm(), clock.now()
     if form.validate_on_submit():
         erasures.do_not_wait(member, request, now=now)
-        flash("We do not wait any longer. As soon as our staff have approved it, your data are deleted.", "success")
+        flash("The waiting time is over. As soon as our staff have approved it, your data is deleted.", "success")
         return redirect(url_for("requests.one", reference=reference), 303)
     if not form.is_submitted() and not _waits(request):
         return redirect(url_for("requests.one", reference=reference), 303)

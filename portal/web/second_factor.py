@@ -31,7 +31,7 @@ def set_up() -> ResponseReturnValue:
         except CodeRefused as error:
             form.refuse("code", str(error))
         else:
-            flash("The second step is set up. Keep the recovery codes where you keep papers that matter.", "success")
+            flash("The second step is set up. Keep the recovery codes with your other important papers.", "success")
             return redirect(next_path(url_for("security.page")), 303)
     picture = Markup(offer.picture)  # noqa: S704  drawn by segno from our own words
     shown = render_template("security/second_factor.html", form=form, offer=offer, picture=picture, next=next_path(""))

@@ -46,7 +46,7 @@ from portal.web.forms.signin import EmptyForm, PasswordAgainForm, SetPasswordFor
 
 bp = Blueprint("signin", __name__)
 
-WRONG = "The email address and the password do not belong together. Check both, or ask for a new password."
+WRONG = "This email address and password do not match. Check both, or ask for a new password."
 
 
 @bp.route("/sign-in", methods=["GET", "POST"])

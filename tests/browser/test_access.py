@@ -104,7 +104,7 @@ def test_access_of_a_stranger(live: Live, open_browser: OpenBrowser) -> None:
     box(page, "Email address").fill(stranger)
     box(page, "Anything to add").fill("I was at a workshop once.")
     press(page, "Send")
-    sees(page, "Look into your mailbox")
+    sees(page, "Check your email")
     first = live.mail(stranger, title="Confirm your request")
     live.settle_mail()
     told = len(live.mails(STAFF))
@@ -130,7 +130,7 @@ def test_access_of_a_stranger(live: Live, open_browser: OpenBrowser) -> None:
     reads(page, "Closed")
     page.goto(link(first))
     sees(page, "This link no longer works")
-    follow(page, "See where it stands")
+    follow(page, "See how far it is")
     sees(page, f"Request {reference}")
 
 
@@ -162,7 +162,7 @@ def set_up(page: Page) -> list[str]:
     app = Colleague("", "", "", "", seed=page.locator("code.seed").inner_text())
     box(page, "Code").fill("000 000")
     press(page, "Save")
-    expect(page.get_by_role("alert")).to_contain_text("not right")
+    expect(page.get_by_role("alert")).to_contain_text("wrong")
     assert page.locator(".codes code").all_inner_texts() == codes
     box(page, "Code").fill(app.code)
     press(page, "Save")

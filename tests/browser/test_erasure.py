@@ -26,7 +26,7 @@ def test_erasure(live: Live, open_browser: OpenBrowser) -> None:
     mailbox.goto(link(live.mail(person.email, title="received your request")))
     sees(mailbox, "Keep your data")
     press(mailbox, "Confirm")
-    sees(mailbox, "Your data stay")
+    sees(mailbox, "Your data stays")
     page.reload()
     reads(page, "Withdrawn by you")
 
@@ -43,7 +43,7 @@ def test_erasure(live: Live, open_browser: OpenBrowser) -> None:
     ran = live.app.test_cli_runner().invoke(args=["erasures", "run"])
     assert ran.exit_code in (0, 3), ran.output  # 3: the worker was first
 
-    farewell = live.mail(person.email, title="Your data are deleted")
+    farewell = live.mail(person.email, title="Your data is deleted")
     for name in ASKED:
         assert name in words(farewell)
     with live.app.app_context():

@@ -48,7 +48,7 @@ def activate(live: Live, page: Page, person: Person) -> None:
     follow(page, "First time here? Set a password")
     box(page, "Email address").fill(person.email)
     press(page, "Send")
-    sees(page, "Look into your mailbox")
+    sees(page, "Check your email")
     page.goto(link(live.mail(person.email, title="ctivate")))
     sees(page, "Choose your password")
     box(page, "New password").fill(PASSWORD)
@@ -86,7 +86,7 @@ def choose(page: Page) -> None:
     reads(page, "Attendee list: now “Public roster”, before “Nobody”.")
     assert picked(page, "Attendee list") == "Public roster"
     press(page, "Undo")
-    reads(page, "Taken back.")
+    reads(page, "Undone.")
     assert picked(page, "Attendee list") == "Nobody"
     pick(page, "Suppress Broadcast Emails", "No, keep sending")
     press(page, "Save")
@@ -160,7 +160,7 @@ def stop_by_link(live: Live, page: Page, person: Person) -> None:
     sees(page, "You are unsubscribed")
     assert not allowed(live, person, "magazine")
     press(page, "Undo")
-    sees(page, "Taken back")
+    sees(page, "Undone")
     assert page.context.cookies() == []
     assert person.email not in page.content()
 

@@ -154,7 +154,7 @@ def test_unsubscribe_links(live: Live, page: Page, look: Look) -> None:
         subject = live.member(person).subject
         choices.change(subject, SUPPRESS, to="no", via=Door.PAGE, now=clock.now())
     press(page, "Undo")
-    sees(page, "Nothing to take back here")
+    sees(page, "Nothing to undo here")
     look(page, "too late to take back")
     assert not look.faults, "\n".join(look.faults)
 
@@ -294,7 +294,7 @@ def test_events_answered(live: Live, page: Page, look: Look) -> None:
         each.click()
     look(page, "/events/LOOK, saved, with its lines")
     press(page, "Undo")
-    page.get_by_text("Taken back").wait_for()
+    page.get_by_text("Undone").wait_for()
     look(page, "/profile")
 
 
@@ -309,14 +309,14 @@ def test_history_and_an_address_that_came_back(live: Live, page: Page, look: Loo
         look(page, f"/history{kind}")
     page.goto("/history")
     page.get_by_role("link", name="The answer in full").first.click()
-    page.get_by_text("Stands now").wait_for()
+    page.get_by_text("Counts now").wait_for()
     look(page, "one answer in full")
     with live.app.app_context(), databases.writes():
         member = live.member(person)
         db.session.add(Suppression(keyed_hash=member.address_hash, reason=bounces.BOUNCED, at=clock.now()))
     for path in ("/", "/held", "/choices"):
         page.goto(path)
-        page.get_by_text("Mail to your address comes back").first.wait_for()
+        page.get_by_text("Mail to your address came back").first.wait_for()
         look(page, f"{path}, mail came back")
     press(page, "Send a message to try")
     url = link(live.mail(person.email, title="address work"))

@@ -321,7 +321,7 @@ def test_anonymous_people_still_count(people: People, clock: Clock, run: Runner)
         requests.keep(stored(ident), now=NOW)
     ident = ask(people, "anonymisation-again")
     approve(ident)
-    assert letter("erasure_approved").title.startswith("You will be made anonymous")
+    assert letter("erasure_approved").title.startswith("Your data will be made anonymous")
     clock.shift(erasures.COOLING_OFF)
     assert is_due(ident)
     before = {code: number for code, (number, _) in everybody().items()}
@@ -330,7 +330,7 @@ def test_anonymous_people_still_count(people: People, clock: Clock, run: Runner)
     assert {code: number for code, (number, _) in everybody().items()} == before, "as many people came as before"
     assert counts(alice) == {}
     assert {code for code, (_, anonymous) in everybody().items() if anonymous} == set(came_to)
-    assert letter("farewell").title.startswith("You were made anonymous")
+    assert letter("farewell").title.startswith("Your data is anonymous now")
     assert run("erasures", "run").exit_code == 3
     with writes():
         erasures.carry_out_again(alice, hashes=(), at=NOW, now=portal_clock.now())

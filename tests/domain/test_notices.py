@@ -121,7 +121,7 @@ def test_the_answer_is_kept_with_its_wording(people: People) -> None:
     assert (first.journal_id, bool(last.journal_id)) == (None, True)
     assert (first.door, first.at) == (Door.PAGE, NOW)
     assert first.wording.startswith(
-        "Version 2 of the privacy notice makes a right of yours smaller. Do you agree to it? No:"
+        "Version 2 of the privacy notice reduces one of your rights. Do you agree to it? No:"
     )
     with pytest.raises(UnknownChoice):
         say(alice, 2, "perhaps")

@@ -204,7 +204,7 @@ def test_a_consent_withdrawn_by_any_door_opens_a_review_of_its_purpose(
     assert (review.kind, review.scope, review.subject_id) == ("review", "careers", people.alice.id)
     assert ("review_opened", people.alice.email) in mails()
     letter = db.session.scalars(select(Message).where(Message.name == "review_opened")).one()
-    assert "You took back your yes to “Employer sharing”." in letter.text
+    assert "You withdrew your yes to “Employer sharing”." in letter.text
 
 
 def test_what_stands_again_ends_its_review(people: People) -> None:
@@ -240,7 +240,7 @@ def test_the_member_reads_it_and_keeps_the_record(browse: Browse, people: People
     assert "Do we still need your data?" in browse("/requests").said
     page = browse(path)
     for words in (
-        "You took back your yes to “Employer sharing”.",
+        "You withdrew your yes to “Employer sharing”.",
         "3 January 2027",
         "Nothing is deleted for the first",
     ):

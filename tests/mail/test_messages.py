@@ -233,11 +233,11 @@ def test_a_message(sample: str, app: Flask, people: People, request: pytest.Fixt
 
 
 def test_links_work_as_long_as_the_mail_says(people: People) -> None:
-    assert f"for {signin.ACTIVATION_LINK.days} days" in written("activation", people).text
+    assert f"within {signin.ACTIVATION_LINK.days} days" in written("activation", people).text
     with writes():
         db.session.delete(db.session.scalars(select(Message)).one())
     hours = signin.RESET_LINK // timedelta(hours=1)
-    assert f"for {hours} hour." in written("reset", people).text
+    assert f"within {hours} hour." in written("reset", people).text
 
 
 @pytest.mark.parametrize(("sample", "code"), [("request_received-access", "access"), ("erasure_received", "erasure")])
@@ -248,7 +248,7 @@ def test_the_receipt_tells_all_that_it_must(sample: str, code: str, people: Peop
     needed = ("IM-7K3F-92QD", kind.title, kind.question, *kind.what_happens, "password", CONTACT, DPO, "complain")
     assert [words for words in needed if words not in text] == []
     if code == "access":
-        assert "You have our answer by 3 January 2027. The law itself gives us until 4 January 2027." in text
+        assert "You will have our answer by 3 January 2027. The law gives us until 4 January 2027." in text
         return
     for words in ("by 23 December 2026. If", "Nothing is deleted before: 26 November 2026, 10:02 UTC", "35 days"):
         assert words in text
@@ -268,7 +268,7 @@ def test_the_farewell_is_the_certificate(people: People) -> None:
     for holding in HOLDINGS.values():
         assert (f"- {holding.name}: {holding.ends}" in row.text) == holding.asked
     assert "they keep what they have under their own numbers" in row.text, "P16"
-    for words in ("deleted from this portal", "until 8 January 2027", DPO, "IM-7K3F-92QD"):
+    for words in ("your data from this portal", "until 8 January 2027", DPO, "IM-7K3F-92QD"):
         assert words in row.text
     paths = [link.removeprefix(URL).partition("IM-")[0] for link in links_in(row.text)]
     assert sorted(paths) == ["/", "/ask/status/"]
@@ -278,7 +278,7 @@ def test_the_farewell_is_the_certificate(people: People) -> None:
     with writes():
         farewell(people, Plan((), ()))
     text = db.session.scalars(select(Message.text)).one()
-    assert "Nobody outside had to be asked." in text
+    assert "Nobody else had to be asked." in text
     assert "why, and until when" not in text
 
 

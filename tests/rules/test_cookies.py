@@ -168,7 +168,7 @@ def test_the_page_of_cookies_names_them(browse: Browse) -> None:
         "30 days",
         "30 minutes",
         "12 hours",
-        "the sentence that the next page shows you",
+        "the message that the next page shows you",
         "Do-Not-Track",
         "Google Analytics",
         "Digital Advertising Alliance",

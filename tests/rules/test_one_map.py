@@ -260,7 +260,7 @@ def test_an_erasure_leaves_only_what_its_notes_keep(
         erasures.approve(found, now=our_clock.now())
     run("erasures", "run")
     run("mail", "deliver")
-    assert [each.rcpt_tos for each in smtp.received if b"deleted from this portal" in each.data.replace(b"=\r\n", b"")]
+    assert [each.rcpt_tos for each in smtp.received if b"have deleted your data" in each.data.replace(b"=\r\n", b"")]
 
     notes = {entry.name: entry.note for entry in inventory.entries(Base.metadata)}
     kept = {word for (name, _), word in hers.items() if isinstance(notes[name].erase, Keep)}

@@ -80,7 +80,7 @@ def test_from_the_question_to_its_page(browse: Browse, people: People, clock: An
     (request,) = made()
     assert (request.door, request.kind, request.received_at) == ("link", "objection", four.NOW + timedelta(hours=5))
     page = browse.follow()
-    for words in (request.reference, "3 January 2027", "Received, we are at it"):
+    for words in (request.reference, "3 January 2027", "Received, in progress"):
         assert words in page.said
     assert "dinner" not in page.said
     browse.open[browse.who] = again

@@ -50,7 +50,7 @@ def test_until_one_chooses_nobody_sees_one(browse: Browse, people: People) -> No
         "topic_sponsor_offers",
         "topic_recruiting",
     }
-    assert "That is how it is until you choose" in question(page, "Sponsor sharing")
+    assert "It stays like this until you choose" in question(page, "Sponsor sharing")
     assert rows() == []
 
 
@@ -93,7 +93,7 @@ def test_each_choice_can_be_changed_and_taken_back(
     assert row.wording == f"{CHOICES[code].question} {meant.label}: {meant.meaning}"
     assert f"Now: {option}, since 4 December 2026, set by you, on this site." in question(browse.page, label)
     browse.press("Undo")
-    assert "Taken back" in browse.follow().said
+    assert "Undone" in browse.follow().said
     assert newest()[code] == CHOICES[code].default
     assert len([each for each in rows() if each.code == code]) == 2, "nothing is overwritten"
 
@@ -120,7 +120,7 @@ def test_undo_ends_after_half_an_hour(browse: Browse, people: People, clock: Any
     assert page.has_button("Undo")
     clock.shift(61)
     page = browse.press("Undo", status=422)
-    assert "nothing to take back" in page.said
+    assert "nothing to undo" in page.said
     assert newest()["post"] == "yes"
 
 
@@ -147,7 +147,7 @@ def test_an_older_page_takes_back_nothing(browse: Browse, people: People) -> Non
     browse.press("Undo")
     page = browse.follow()
     assert "another place" in page.said
-    assert "Nothing was taken back" in page.said
+    assert "Nothing was undone" in page.said
     assert len(rows()) == count
     assert "Post: now “Yes”, before “No”" in page.said
     assert "Events: now" not in page.said
@@ -168,7 +168,7 @@ def test_what_a_link_has_stopped_since_is_not_offered_back(browse: Browse, peopl
     browse.turn_to(people.alice)
     browse.press("Undo")
     page = browse.follow()
-    assert "Nothing was taken back" in page.said
+    assert "Nothing was undone" in page.said
     assert not page.has_button("Undo")
     assert newest()["topic_events"] == "off"
 

@@ -64,7 +64,7 @@ def test_the_list(browse: Browse, people: People, clock: Traveller) -> None:
     browse.sign_in(people.dana)
     page = browse("/desk")
     assert [each.get_text() for each in page.soup.select("tbody th a")] == [late, soon, mine]
-    assert "opens with the password alone" in page.said, "the settings ask for no second step"
+    assert "opens with only a password" in page.said, "the settings ask for no second step"
     for words in ("1 day overdue", "due in 5 days", "due in 30 days", "3 open", "1 overdue", "1 due within 7 days"):
         assert words in page.said
     assert [each.get_text() for each in browse("/desk?whose=mine").soup.select("tbody th a")] == [mine]
@@ -207,7 +207,7 @@ def test_extend_and_refuse(browse: Browse, people: People) -> None:
     assert "Forty years of paper." in letter("request_extended").text
     assert "Say which data" in browse.press("Refuse", status=422).beside("refusal_words")
     browse.press("Refuse", {"refusal": "others", "refusal_words": WORDS})
-    assert "go to a court" in letter("request_refused").text
+    assert "go to court" in letter("request_refused").text
     assert browse.follow().has_button("Refuse") is False
     assert row(reference).state == State.REFUSED
 
@@ -261,7 +261,7 @@ def test_a_letter_is_written_down_and_confirmed_from_the_mailbox(
     typed = {"kind": "access", "who": "M-1001", "how": "letter", "letter_words": "Please tell me what you hold."}
     wrong = {"who": "M-9", "arrived_on": "2026-12-05", "letter_words": "", "how": "pigeon"}
     page = browse.press("Write it down", typed | wrong, status=422)
-    assert "still to come" in page.beside("arrived_on")
+    assert "in the future" in page.beside("arrived_on")
     assert "member number" in browse.press("Write it down", typed | {"who": "M-9"}, status=422).said
     open_page = browse("/desk/requests/new")
     browse.press("Write it down", typed | {"arrived_on": "2026-11-30"})

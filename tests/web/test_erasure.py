@@ -101,11 +101,11 @@ def test_where_it_stands(browse: Browse, people: People, filed: DataSubjectReque
     browse.sign_in(people.alice)
     browse(path)
     approved(filed)
-    assert "You have time until" in browse(path).said
+    assert "You have until" in browse(path).said
     clock.shift(erasures.COOLING_OFF)
     browse.sign_in(people.alice)
     other = db.session.scalars(select(DataSubjectRequest.reference).where(DataSubjectRequest.kind == "access")).one()
-    assert f"Your request {other} needs these data first." in browse(path).said
+    assert f"Your request {other} needs this data first." in browse(path).said
     browse(f"/requests/{other}")
     browse.press("Withdraw this request")
     assert "within the next hours" in browse(path).said
@@ -127,7 +127,7 @@ def test_do_not_wait(browse: Browse, people: People, filed: DataSubjectRequest, 
     browse.sign_in(people.alice)
     clock.shift(timedelta(minutes=6))
     page = browse(path)
-    assert "cannot be taken back" in page.said
+    assert "cannot be undone" in page.said
     browse.press("Do not wait", status=422)
     for wrong in ("", "wrong-wrong-wrong", BOB_PASSWORD):
         browse.press("Do not wait", {"Password": wrong}, status=422)
@@ -135,7 +135,7 @@ def test_do_not_wait(browse: Browse, people: People, filed: DataSubjectRequest, 
     stale = browse(path)
     browse.press("Do not wait", {"Password": ALICE_PASSWORD})
     page = browse.follow()
-    assert "do not wait any longer" in page.said
+    assert "waiting time is over" in page.said
     assert "Our staff have not looked at it yet." in page.said
     assert page.has_button("Withdraw this request")
     now = NOW + timedelta(minutes=6)

@@ -81,12 +81,12 @@ def test_an_answer_for_one_event_and_its_undo(browse: Browse, people: People) ->
         ("attendee_list", "attendees", Door.PAGE, NOW),
         ("sponsor_sharing", "yes", Door.PAGE, NOW),
     ]
-    assert rows[0].wording.startswith("Symposium: When you register for an event, who may see that you come?")
+    assert rows[0].wording.startswith("Symposium: When you register for an event, who may see that you are coming?")
 
     browse("/events/SYM%2027?after=0")
     browse.press("Undo")
     page = browse.follow()
-    assert "Taken back" in page.said
+    assert "Undone" in page.said
     assert (page.controls()["attendee_list"], page.controls()["sponsor_sharing"]) == ("default", "default")
     lines = [line for path in journal.files() for line, _ in journal.read(path, position=0)]
     assert sorted((line.code, line.value, line.event) for line in lines) == [

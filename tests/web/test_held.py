@@ -173,7 +173,7 @@ def test_every_purpose_stands_with_ground_recipients_and_transfer(browse: Browse
             assert part in words, code
         for name in purpose.recipients:
             assert f"{RECIPIENTS[name].name}: {RECIPIENTS[name].safeguard}" in words, code
-    assert "may be told whether you hold a certificate" in page.said
+    assert "we may tell them whether you hold" in page.said
     opened = browse("/held?open").soup.select("main details")
     assert opened, "the answers to the values of a group"
     assert all(each.has_attr("open") for each in opened)

@@ -91,13 +91,13 @@ def test_each_answer_is_a_proof_and_in_the_download(
     browse.sign_in(people.alice)
     meaning = CHOICES[SUPPRESS].option("yes").meaning
     page = browse(f"/history/{newest}")
-    for words in (meaning, "You, by an unsubscribe email", "Version 1", "Stands now", "4 December 2026, 17:00 UTC"):
+    for words in (meaning, "You, by an unsubscribe email", "Version 1", "Counts now", "4 December 2026, 17:00 UTC"):
         assert words in page.said
     assert "Wording shown" not in page.said  # a mail shows none
     assert page.soup.find("a", href="/notice/1")
     older = browse(f"/history/{before}")
     assert "Wording shown" in older.said
-    assert "No longer stands" in older.said
+    assert "No longer counts" in older.said
     assert older.soup.find("a", href=f"/history/{newest}")
     for number in (of_bob, 0, 2**31 - 1):
         browse(f"/history/{number}", status=404)

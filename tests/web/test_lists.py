@@ -159,7 +159,7 @@ def test_what_left_outside(browse: Browse, people: People, clock: Any) -> None:
     page = browse.press("Write it down", {"left_on": "2027-01-01", "told": "yes"}, status=422)
     for name, words in {
         "who": "whose details", "recipient": "who received", "why": "for what", "fields": "at least one",
-        "left_on": "still to come", "untold_until": "Enter the day", "untold_why": "law or the order",
+        "left_on": "in the future", "untold_until": "Enter the day", "untold_why": "law or the order",
     }.items():  # fmt: skip
         assert words in page.beside(name), name
     typed: dict[str, Any] = {
@@ -214,7 +214,7 @@ def test_the_way_back(browse: Browse, people: People) -> None:
     page = browse(f"/desk/conflicts/{conflict}")
     assert "Lund" in page.said
     assert "Uppsala" in page.said
-    browse.press("Keep what stands here")
+    browse.press("Keep what is stored here")
     browse.follow()
     browse.post("/desk/changes/carried")
     page = browse.follow()

@@ -42,7 +42,7 @@ def test_each_version_stays_at_its_address_with_its_date_first(browse: Browse, p
     page = browse("/notice")
     assert page.said.startswith("Privacy notice Last modified 24 November 2026. Version 2.")
     assert "The notice changes on 9 December 2026 Only the wording changed." in page.said
-    assert "We do something new with your data, or somebody new receives them. See what changed" in page.said
+    assert "We do something new with your data, or somebody new receives it. See what changed" in page.said
     assert "We answer within a month." in page.said
     assert page.soup.main
     assert not page.soup.main.find_all("script")
@@ -77,7 +77,7 @@ def test_what_differs_between_any_two_versions(browse: Browse, people: People) -
         assert page.heading == "What changed from version 1 to version 3"
         assert "Version 2: We do something new" in page.said
         assert "Version 3: Only the wording changed." in page.said
-    assert "It is the first: nothing was there before it." in browse("/notice/1/changes").said
+    assert "This is the first version." in browse("/notice/1/changes").said
     assert "Every word is the same." in browse("/notice/2/changes?from=2").said
 
 
@@ -103,7 +103,7 @@ def test_without_a_yes_the_earlier_version_goes_on_applying_visibly(browse: Brow
     old = page
     browse.press("No, I do not agree")
     assert "Saved. You can change your answer here at any time." in browse.follow().said
-    goes_on = "It goes on applying, since you have not agreed to version 2."
+    goes_on = "It still applies, because you have not agreed to version 2."
     for path in ("/", "/held", "/notice"):
         assert goes_on in browse(path).said, path
     assert "Version 2 of the privacy notice: No" in browse("/held/your-choices").said

@@ -364,7 +364,7 @@ def test_to_another_organisation(browse: Browse, people: People) -> None:
     assert "Svenska Kemistsamfundet" in browse.follow().said
     reference = path.removeprefix("/requests/")
     at_the_desk(reference, lambda request: handling.sent(request, "Kemistsamfundet", "yes", "By their form.", now=NOW))
-    assert "Kemistsamfundet: They can take the data safely, and have them. By their form." in browse(path).said
+    assert "Kemistsamfundet: They can take the data safely, and have received it. By their form." in browse(path).said
 
 
 def test_add_something(browse: Browse, people: People) -> None:

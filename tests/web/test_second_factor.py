@@ -59,7 +59,7 @@ def test_the_desk_opens_only_with_the_second_step(browse: Browse, people: People
     seed = seed_on(browse)
     assert len(codes_on(browse)) == 10
     refused = browse.press("Save", {"Code": "000000"}, status=422)
-    assert "not right" in refused.beside("code")
+    assert "wrong" in refused.beside("code")
     assert seed_on(browse) == seed
     browse.press("Save", {"Code": code(seed)})
     assert browse.page.location == "/desk"

@@ -235,7 +235,7 @@ def test_undo_within_half_an_hour(browse: Browse, hers: str, clock: Any) -> None
     browse(hers, as_=None)
     browse.press("Unsubscribe", status=200)
     clock.shift(timedelta(minutes=29))
-    assert browse.press("Undo", status=200).heading == "Taken back"
+    assert browse.press("Undo", status=200).heading == "Undone"
     assert rows()[-1] == ("topic_events", "on", "link")
 
 
@@ -243,7 +243,7 @@ def test_undo_ends(browse: Browse, hers: str, clock: Any) -> None:
     browse(hers, as_=None)
     browse.press("Unsubscribe", status=200)
     clock.shift(timedelta(minutes=31))
-    assert "Nothing to take back" in browse.press("Undo", status=200).heading
+    assert "Nothing to undo" in browse.press("Undo", status=200).heading
     assert len(rows()) == 1
 
 
@@ -334,7 +334,7 @@ def test_the_page_of_choices_shows_it(browse: Browse, people: People, hers: str)
 def test_a_lost_link_is_mailed(browse: Browse, people: People) -> None:
     browse("/unsubscribe", as_=None)
     browse.press("Send", {"Email address": people.alice.email})
-    assert browse.follow().heading == "Look into your mailbox"
+    assert browse.follow().heading == "Check your email"
     answer_links()
     browse(link_in(letter("unsubscribe_link", to=people.alice.email)))
     browse.press("Unsubscribe", status=200)

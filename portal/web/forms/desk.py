@@ -29,7 +29,7 @@ def choices(words: Mapping[str, str], nothing: str = "") -> list[SelectChoice]:
 def no_holes(_form: Form, field: Field) -> None:
     """A validator: what a reply left open has been filled in."""
     if HOLE in (field.data or ""):
-        raise ValidationError(f"Replace each {HOLE} by your own words, or take the sentence before it out.")
+        raise ValidationError(f"Replace each {HOLE} by your own words, or delete the sentence that has it.")
 
 
 def words(label: str, needed: str, *more: Callable[[Form, Field], None]) -> TextAreaField:
@@ -76,7 +76,7 @@ class LetterForm(Form):
         except ValueError as error:
             raise ValidationError("Enter the day it arrived, such as 2026-11-30.") from error
         if day > today:
-            raise ValidationError("This day is still to come.")
+            raise ValidationError("This day is in the future.")
         if day < today - A_YEAR:
             raise ValidationError("This is more than a year ago. Look at the year again.")
 
@@ -124,14 +124,14 @@ class ExtendForm(Form):
 class AnswerForm(Form):
     """The answer."""
 
-    answer_words = words("Your answer", "Write the answer, or begin with one of the texts above.", no_holes)
+    answer_words = words("Your answer", "Write the answer, or start with one of the texts above.", no_holes)
     left_out = SelectField("Is a part refused?", choices=choices(PARTLY, "No, this is everything"))
 
 
 class HandOutForm(RecentForm):
     """The answer that hands out data, for somebody of the desk who gave the password lately."""
 
-    answer_words = words("Your answer", "Write the answer, or begin with one of the texts above.", no_holes)
+    answer_words = words("Your answer", "Write the answer, or start with one of the texts above.", no_holes)
     left_out = SelectField("Is a part refused?", choices=choices(PARTLY, "No, this is everything"))
 
 

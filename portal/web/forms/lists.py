@@ -139,4 +139,4 @@ class DisclosureForm(UntoldForm):
         except ValueError as error:
             raise ValidationError("Enter the day it left, such as 2026-11-30.") from error
         if day > clock.society_date(clock.now()):
-            raise ValidationError("This day is still to come.")
+            raise ValidationError("This day is in the future.")
