@@ -51,7 +51,7 @@ def test_access(live: Live, open_browser: OpenBrowser) -> None:
     box(desk, "In your words").locator("visible=true").fill(WHY_LONGER)
     press(desk, "Extend")
     reads(desk, "Extended.")
-    longer = live.mail(person.email, title="need longer")
+    longer = live.mail(person.email, title="need more time")
     assert WHY_LONGER in words(longer)
     page.goto(link(longer))
     reads(page, WHY_LONGER)

@@ -222,7 +222,7 @@ def test_an_address_that_is_gone_gets_no_broadcasts_until_it_works(
     assert "no longer needed" in browse(path, as_=None, status=410).text
     browse(path + "x", as_=None, status=404)
     browse.sign_in(people.alice)
-    assert "comes back" not in browse("/choices").text
+    assert "came back" not in browse("/choices").text
     assert "Mail to your address works again" in browse("/history").text
 
 

@@ -252,8 +252,8 @@ def test_who_refused_reads_that_the_earlier_version_goes_on(people: People, run:
     publish("new-processing")
     assert run("notices", "tell").stderr == "told 2\n"
     newest = {row.to_address: row.text for row in letters("notice_changed") if "/notice/3/" in row.text}
-    assert "For you, version 1 goes on applying" in newest[people.bob.email]
-    assert "goes on applying" not in newest[people.alice.email]
+    assert "For you, version 1 still applies" in newest[people.bob.email]
+    assert "still applies" not in newest[people.alice.email]
 
 
 def test_the_worker_tells_a_few_at_a_time_so_that_other_mail_is_not_held_up(

@@ -276,7 +276,7 @@ def test_the_desk_approves(browse: Browse, people: People, filed: DataSubjectReq
     browse.sign_in(people.dana)
     clock.shift(timedelta(minutes=6))
     page = browse(path)
-    assert "carried out by itself after 7 December 2026, 15:00 UTC" in page.said
+    assert "carries it out after 7 December 2026, 15:00 UTC" in page.said
     for wrong in ("", ALICE_PASSWORD):
         browse.press("Approve erasure", {"Password": wrong}, status=422)
         assert "Member number" in browse.page.said

@@ -158,7 +158,7 @@ def test_the_answers_change_with_the_facts(
     assert "is restricted" not in page.said
     with writes():
         db.session.get_one(Subject, alice.id).restricted_at = NOW
-    assert "Since 4 December 2026 we only store it" in browse("/held").said
+    assert "Since 4 December 2026 we only store your data" in browse("/held").said
 
 
 def test_every_purpose_stands_with_ground_recipients_and_transfer(browse: Browse, people: People) -> None:
