@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from flask import Response, current_app, has_request_context, request
+from flask import Flask, Response, current_app, has_request_context, request
+from flask.templating import Environment
 from flask_limiter import Limiter
 from flask_login import LoginManager
 from flask_migrate import Migrate
@@ -37,11 +38,35 @@ class Base(DeclarativeBase):
     )
 
 
+class Templates(Environment):
+    """All templates share one set of globals, never changed after the start: looked up in one place, not in two."""
+
+    def make_globals(self, d: MutableMapping[str, Any] | None) -> MutableMapping[str, Any]:
+        return {**self.globals, **d} if d else self.globals
+
+
+class Portal(Flask):
+    """Flask, less what every request would pay for and none of ours needs. No view of ours is a coroutine."""
+
+    jinja_environment = Templates
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        return func
+
+
 class Logins(LoginManager):  # type: ignore[misc]
     """Without Flask-Login's own cookie: looking after it would read the session on every answer."""
 
     def _update_remember_cookie(self, response: Response) -> Response:
         return response
+
+
+class Limits(Limiter):
+    """Limits stand on views, which count for themselves; there is none for all pages to look for at each request."""
+
+    def _check_request_limit(self, callable_name: str | None = None, in_middleware: bool = True) -> None:
+        if not in_middleware:
+            super()._check_request_limit(callable_name, in_middleware)
 
 
 db = SQLAlchemy(model_class=Base)
@@ -54,7 +79,7 @@ def _no_default_key() -> str:
     raise RuntimeError("every limit names what it counts")
 
 
-limiter = Limiter(key_func=_no_default_key, storage_uri="database://", headers_enabled=False)
+limiter = Limits(key_func=_no_default_key, storage_uri="database://", headers_enabled=False)
 
 
 def settings() -> Config:

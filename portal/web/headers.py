@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Response, current_app, request
 
 from portal.extensions import settings
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 POLICY = "; ".join(
     (
@@ -37,6 +42,21 @@ HEADERS = {
 TWO_YEARS = "max-age=63072000; includeSubDomains"
 
 
+class Guarded:
+    """Around the application: no answer leaves without the headers, whoever made it. One that has its own keeps it."""
+
+    def __init__(self, app: WSGIApplication, headers: dict[str, str]) -> None:
+        self.app = app
+        self.headers = list(headers.items())
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        def start(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
+            own = {name for name, _ in headers}
+            return start_response(status, [*headers, *(each for each in self.headers if each[0] not in own)], *more)
+
+        return self.app(environ, start)
+
+
 def init_app(app: Flask) -> None:
     """Set the headers, and fingerprint the static files once."""
     folder = Path(app.static_folder or "")
@@ -45,15 +65,14 @@ def init_app(app: Flask) -> None:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
-    app.after_request(add)
+    with app.app_context():
+        secure = {"Strict-Transport-Security": TWO_YEARS} if settings().secure else {}
+    app.wsgi_app = Guarded(app.wsgi_app, HEADERS | secure)  # type: ignore[method-assign]
+    app.after_request(keep)
 
 
-def add(response: Response) -> Response:
-    """Add the headers. Pages are never stored; a static file asked for by its fingerprint may be kept for ever."""
-    for name, value in HEADERS.items():
-        response.headers.setdefault(name, value)
-    if settings().secure:
-        response.headers.setdefault("Strict-Transport-Security", TWO_YEARS)
+def keep(response: Response) -> Response:
+    """Pages are never stored; a static file asked for by its fingerprint may be kept for ever."""
     if request.endpoint == "static" and "v" in request.args and response.status_code < 400:
         response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
     elif request.endpoint != "static":
