@@ -7,7 +7,7 @@ comes in says the same (`imports`). Called by the desk and the profile page.
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple, TextIO, cast
@@ -16,6 +16,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Table, and_, func, select, tuple_, update
 
 from portal.domain import conflicts, subjects, trail
+from portal.domain.at_once import PERSON, Line, Part, ask, columns
 from portal.domain.choices import answer_words
 from portal.domain.conflicts import key, label
 from portal.domain.member_csv import CHOICE_COLUMNS, COLUMNS, FIELDS, TOPICS_OF, standing_answers, write_cell
@@ -228,19 +229,32 @@ class Way:
     carried_at: datetime | None
 
 
+_ROWS = cast(Table, Trail.__table__).c
+_NEWEST = (
+    select(func.max(_ROWS.id))
+    .where(_ROWS.subject_id == PERSON, _ROWS.act.in_(trail.TO_CARRY), _ROWS.field != "")
+    .group_by(_ROWS.act, _ROWS.field)
+)
+WAYS = Part(
+    "ways",
+    select(
+        *columns(number=_ROWS.id, code=_ROWS.act, word=_ROWS.field, more=_ROWS.door, at=_ROWS.at, then=_ROWS.carried_at)
+    ).where(_ROWS.id.in_(_NEWEST)),
+)
+
+
 def ways(member_id: UUID, *, now: datetime) -> dict[str, Way]:
     """For each field and question that was changed here and waits, or was carried over lately: its newest change.
 
     By name of the field; of an answer by `key`.
     """
-    newest_of = (
-        select(func.max(Trail.id))
-        .where(Trail.subject_id == member_id, Trail.act.in_(trail.TO_CARRY), Trail.field != "")
-        .group_by(Trail.act, Trail.field)
-    )
-    rows = db.session.scalars(select(Trail).where(Trail.id.in_(newest_of)).order_by(Trail.id))
+    return ways_in(*ask(WAYS, person=member_id), now=now)
+
+
+def ways_in(lines: Iterable[Line], *, now: datetime) -> dict[str, Way]:
+    """The same from the lines of WAYS."""
     return {
-        key(row.act, row.field): Way(row.at, row.carried_at)
-        for row in rows
-        if row.door not in trail.FROM_OUTSIDE and (row.carried_at is None or row.carried_at > now - LATELY)
+        key(each.code, each.word): Way(each.at, each.then)
+        for each in sorted(lines, key=lambda each: each.number)
+        if each.more not in trail.FROM_OUTSIDE and (each.then is None or each.then > now - LATELY)
     }

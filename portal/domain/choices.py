@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import cast
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import Table, func, select
 
 from portal import journal
 from portal.domain import notices, reviews, subjects, trail
+from portal.domain.at_once import PERSON, Line, Part, ask, columns
 from portal.domain.errors import NothingToUndo, StaleRecord, UnknownChoice
 from portal.extensions import db
 from portal.journal import OptOut
@@ -60,15 +62,30 @@ def answer_words(code: str, value: str) -> str:
     return next((each.label for each in known.options if each.value == value), value) if known else value
 
 
+_ROWS = cast(Table, ChoiceRow.__table__).c
+_NEWEST = select(func.max(_ROWS.id)).where(_ROWS.subject_id == PERSON, _ROWS.event_id.is_(None)).group_by(_ROWS.code)
+STANDING = Part(
+    "choices",
+    select(*columns(number=_ROWS.id, code=_ROWS.code, word=_ROWS.value, more=_ROWS.door, at=_ROWS.at)).where(
+        _ROWS.id.in_(_NEWEST)
+    ),
+)
+
+
 def standing(subject_id: UUID) -> dict[str, Standing]:
     """Every question of the catalogue with the answer that stands, in the catalogue's order. One query."""
-    newest = (
-        select(func.max(ChoiceRow.id))
-        .where(ChoiceRow.subject_id == subject_id, ChoiceRow.event_id.is_(None))
-        .group_by(ChoiceRow.code)
-    )
-    rows = {row.code: row for row in db.session.scalars(select(ChoiceRow).where(ChoiceRow.id.in_(newest)))}
-    return {code: _standing(choice, rows.get(code)) for code, choice in CHOICES.items()}
+    return standing_in(*ask(STANDING, person=subject_id))
+
+
+def standing_in(lines: Iterable[Line]) -> dict[str, Standing]:
+    """The same from the lines of STANDING."""
+    given = {line.code: line for line in lines}
+    return {
+        code: Standing(choice, line.word, line.at, Door(line.more), line.number)
+        if (line := given.get(code))
+        else Standing(choice, choice.default)
+        for code, choice in CHOICES.items()
+    }
 
 
 def _stands(subject_id: UUID, choice: Choice) -> Standing:

@@ -2,13 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date
+from typing import Final, NamedTuple, cast
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import Table, select, update
 
+from portal.domain.at_once import PERSON, Line, Part, columns
 from portal.extensions import db
 from portal.models import Event, Member, Registration
+
+FEW: Final = 3
+
+
+class Attended(NamedTuple):
+    """An event that somebody is registered for, in short."""
+
+    code: str
+    name: str
+    starts_on: date
+    place: str
+
+
+_EVENTS, _PLACES = (cast(Table, model.__table__) for model in (Event, Registration))
+NEWEST = Part(
+    "events",
+    select(
+        *columns(
+            number=_EVENTS.c.id, code=_EVENTS.c.code, word=_EVENTS.c.name, more=_EVENTS.c.place, day=_EVENTS.c.starts_on
+        )
+    )
+    .join(_PLACES, _PLACES.c.event_id == _EVENTS.c.id)
+    .where(_PLACES.c.member_id == PERSON)
+    .order_by(_EVENTS.c.starts_on.desc(), _EVENTS.c.id)
+    .limit(FEW),
+)
+
+
+def newest_in(lines: Iterable[Line]) -> list[Attended]:
+    """The events that a person comes to next or came to last, from the lines of NEWEST."""
+    found = sorted(lines, key=lambda each: (-each.day.toordinal(), each.number))
+    return [Attended(each.code, each.word, each.day, each.more) for each in found]
 
 
 def add(code: str, *, name: str, starts_on: date, ends_on: date, place: str, exhibition: bool) -> Event:

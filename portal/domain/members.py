@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
+from typing import cast
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Table, delete, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm.exc import StaleDataError
 
 from portal.domain import signin, subjects, trail
+from portal.domain.at_once import PERSON, Part, columns
 from portal.domain.errors import LinkUsedUp, StaleRecord, TooManyChanges
 from portal.extensions import db
 from portal.mail import messages
@@ -48,6 +50,15 @@ def save_profile(
 
 
 # The address ----------------------------------------------------------------------------------------------
+
+
+_CHANGES = cast(Table, EmailChange.__table__).c
+WAITING = Part(
+    "waiting",
+    select(*columns(number=_CHANGES.id, word=_CHANGES.new_email)).where(
+        _CHANGES.member_id == PERSON, _CHANGES.confirmed_at.is_(None), _CHANGES.cancelled_at.is_(None)
+    ),
+)
 
 
 def waiting_change(member: Member) -> EmailChange | None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
+from typing import NamedTuple, cast
 from uuid import UUID
 
-from sqlalchemy import exists, func, select
+from sqlalchemy import Table, case, exists, func, select
 from sqlalchemy.exc import IntegrityError
 
 from portal.domain import choices, erasures, members, notices
+from portal.domain.at_once import PERSON, Line, Part, columns
 from portal.domain.deadlines import dates
 from portal.domain.errors import AlreadyOpen, CannotAdd, CannotWithdraw, NotDue
 from portal.domain.kinds import KINDS
@@ -293,6 +295,34 @@ def of(member: Member) -> list[DataSubjectRequest]:
     """The member's requests, newest first."""
     query = select(DataSubjectRequest).where(DataSubjectRequest.subject_id == member.id)
     return list(db.session.scalars(query.order_by(DataSubjectRequest.received_at.desc(), DataSubjectRequest.id)))
+
+
+class Open(NamedTuple):
+    """An open request, in short."""
+
+    kind: str
+    reference: str
+    due_on: date
+
+
+_ROWS = cast(Table, DataSubjectRequest.__table__).c
+OPEN_ONES = Part(
+    "requests",
+    select(
+        *columns(
+            code=_ROWS.kind,
+            word=_ROWS.reference,
+            at=_ROWS.received_at,
+            day=case((_ROWS.extended_at.is_not(None), _ROWS.legal_on), else_=_ROWS.promise_on),  # reminders.due_on
+        )
+    ).where(_ROWS.subject_id == PERSON, _ROWS.closed_at.is_(None)),
+)
+
+
+def open_in(lines: Iterable[Line]) -> list[Open]:
+    """The open requests of a person, newest first, from the lines of OPEN_ONES."""
+    found = sorted(lines, key=lambda each: each.at, reverse=True)
+    return [Open(each.code, each.word, each.day) for each in found]
 
 
 def one_of(member: Member, reference: str) -> DataSubjectRequest | None:

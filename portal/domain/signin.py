@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import and_, delete, func, or_, select, update
+from sqlalchemy import Select, and_, bindparam, delete, func, or_, select, update
 
 from portal.domain import passwords, subjects
 from portal.domain.errors import LinkUsedUp
@@ -141,12 +141,12 @@ def open_sign_in(
 
 def find(token: str, *, now: datetime) -> SignIn | None:
     """The live sign-in that a session cookie names. One query with account and member."""
-    return _live(token, SignInKind.SESSION, now, SignIn.seen_at > now - IDLE)
+    return _live(_SESSION, token, now)
 
 
 def reopen(keep_token: str, *, browser: str, network: str, now: datetime) -> SignIn | None:
     """Exchange a kept sign-in for a session that is not recent; None if it has ended, and for the desk."""
-    kept = _live(keep_token, SignInKind.KEPT, now)
+    kept = _live(_KEPT, keep_token, now)
     if kept is None or kept.account.staff:
         return None
     kept.seen_at = now
@@ -345,14 +345,20 @@ def _why_used_up(link: PasswordLink) -> str:
 # Rows -----------------------------------------------------------------------------------------------------
 
 
-def _live(token: str, kind: SignInKind, now: datetime, *more: object) -> SignIn | None:
-    query = select(SignIn).where(
-        SignIn.token_hash == digest(token),
-        SignIn.kind == kind,
-        SignIn.ends_at > now,
-        *more,  # type: ignore[arg-type]
-    )
-    row = db.session.scalars(query).one_or_none()
+_KEPT = select(SignIn).where(
+    SignIn.token_hash == bindparam("token_hash"), SignIn.kind == SignInKind.KEPT, SignIn.ends_at > bindparam("now")
+)
+_SESSION = select(SignIn).where(
+    SignIn.token_hash == bindparam("token_hash"),
+    SignIn.kind == SignInKind.SESSION,
+    SignIn.ends_at > bindparam("now"),
+    SignIn.seen_at > bindparam("idle"),
+)
+
+
+def _live(query: Select[SignIn], token: str, now: datetime) -> SignIn | None:
+    """By a constant statement: every page asks this, and building it anew would cost as much as the answer."""
+    row = db.session.scalars(query, {"token_hash": digest(token), "now": now, "idle": now - IDLE}).one_or_none()
     if row is not None:
         row.token = token
     return row

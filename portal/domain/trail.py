@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Final, cast
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import Table, select
 
+from portal.domain.at_once import PERSON, Part, columns
 from portal.extensions import db
 from portal.models import Trail
 from portal.vocabulary import Door
@@ -23,7 +25,13 @@ def record(subject_id: UUID, act: str, *, field: str = "", door: Door, now: date
     db.session.add(Trail(subject_id=subject_id, act=act, field=field, door=door, at=now, carried_at=carried_at))
 
 
-def latest(subject_id: UUID, *, limit: int = 20) -> list[Trail]:
-    """The newest acts on one record, newest first; not the answers, which stand in `choice`."""
-    query = select(Trail).where(Trail.subject_id == subject_id, Trail.act != ANSWERED)
-    return list(db.session.scalars(query.order_by(Trail.id.desc()).limit(limit)))
+_ROWS = cast(Table, Trail.__table__).c
+MANY: Final = 5
+# The newest acts on one record; not the answers, which stand in `choice`.
+LATEST = Part(
+    "acts",
+    select(*columns(number=_ROWS.id, code=_ROWS.act, word=_ROWS.field, more=_ROWS.door, at=_ROWS.at))
+    .where(_ROWS.subject_id == PERSON, _ROWS.act != ANSWERED)
+    .order_by(_ROWS.id.desc())
+    .limit(MANY),
+)

@@ -6,7 +6,7 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from portal import clock
-from portal.domain import bounces, choices, notices
+from portal.domain import at_a_glance, choices
 from portal.domain.errors import StaleRecord
 from portal.models import Member
 from portal.purposes import CHOICES
@@ -24,9 +24,9 @@ MOST = 2**31 - 1  # the largest number that a row can have
 def page(member: Member) -> ResponseReturnValue:
     """`/choices`; after a change `?after=<row>` shows what is now different, with a button to take it back."""
     now = clock.now()
-    standing = choices.standing(member.id)
-    shown = max(each.row for each in standing.values())
-    form = choices_form(standing, seen=shown)
+    seen = at_a_glance.answers(member, now=now)
+    shown = max(each.row for each in seen.standing.values())
+    form = choices_form(seen.standing, seen=shown)
     if form.validate_on_submit():
         before = form.seen.data or 0
         try:
@@ -40,14 +40,14 @@ def page(member: Member) -> ResponseReturnValue:
     return render_template(
         "choices/choices.html",
         form=form,
-        standing=standing,
+        standing=seen.standing,
         catalogue=CHOICES,
         changes=changes,
         after=after,
         shown=shown,
         restricted_at=member.subject.restricted_at,
-        stands=notices.for_member(member.id, now),
-        trouble=bounces.trouble(member),
+        stands=seen.stands,
+        trouble=seen.trouble,
         address=member.email,
     ), 422 if form.errors else 200
 

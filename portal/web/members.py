@@ -7,7 +7,7 @@ from flask.typing import ResponseReturnValue
 
 from portal import clock
 from portal.datamap import inventory
-from portal.domain import changes, choices, members, recognitions, values
+from portal.domain import at_a_glance, choices, members, recognitions, values
 from portal.domain.errors import StaleRecord, TooManyChanges
 from portal.extensions import Base, limiter
 from portal.models import Member
@@ -30,15 +30,16 @@ def profile(member: Member) -> ResponseReturnValue:
     """`/profile`: Member Information."""
     shown = [each for each in inventory.entries(Base.metadata, table="member") if each.column.name not in HIDDEN]
     groups = {group: [each for each in shown if each.note.kind is group] for group in GROUPS}
+    seen = at_a_glance.profile(member, now=clock.now())
     return render_template(
         "members/profile.html",
         member=member,
         groups=groups,
         labels=values.address_labels(member.country),
-        suppressed=choices.standing(member.id)[SUPPRESS],
+        suppressed=seen.standing[SUPPRESS],
         recognitions=recognitions.of(member),
-        waiting=members.waiting_change(member),
-        ways=changes.ways(member.id, now=clock.now()),
+        waiting=seen.waiting,
+        ways=seen.ways,
         doubts=values.address_doubts(member.country, {name: getattr(member, name) for name in ADDRESS}),
     )
 

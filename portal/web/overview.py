@@ -9,10 +9,10 @@ from flask import Blueprint, g, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 
 from portal import clock
-from portal.domain import bounces, choices, events, members, notices, progress, requests, trail
+from portal.domain import at_a_glance
+from portal.domain.at_once import Line
 from portal.domain.choices import Standing
 from portal.domain.kinds import KINDS
-from portal.models import Trail
 from portal.models.notice import CHANGE_WORDS
 from portal.vocabulary import Door
 from portal.web.access import PUBLIC, access
@@ -30,26 +30,25 @@ def start() -> ResponseReturnValue:
     member = g.sign_in.account.member
     if member is None:
         return redirect(url_for("desk.queue"), 303)
-    standing = choices.standing(member.id)
+    seen = at_a_glance.overview(member, now=clock.now())
     return render_template(
         "overview/overview.html",
         member=member,
-        standing=standing,
+        standing=seen.standing,
         kinds=KINDS,
-        due_on=progress.due_on,
-        requests=[each for each in requests.of(member) if each.is_open],
-        registrations=events.of(member),
-        lately=_lately(trail.latest(member.id, limit=5), standing),
-        waiting=members.waiting_change(member),
-        stands=notices.for_member(member.id, clock.now()),
+        requests=seen.requests,
+        events=seen.events,
+        lately=_lately(seen.acts, seen.standing),
+        waiting=seen.waiting,
+        stands=seen.stands,
         change_words=CHANGE_WORDS,
-        trouble=bounces.trouble(member),
+        trouble=seen.trouble,
     )
 
 
-def _lately(acts: list[Trail], standing: Mapping[str, Standing]) -> list[tuple[datetime, str, str]]:
+def _lately(acts: list[Line], standing: Mapping[str, Standing]) -> list[tuple[datetime, str, str]]:
     """The five newest changes, of the record and of choices: when, what, by which door."""
-    of_record = [(act.at, act_words(act.act, act.field), Door(act.door).words) for act in acts]
+    of_record = [(each.at, act_words(each.code, each.word), Door(each.more).words) for each in acts]
     of_choices = [
         (each.at, f"{each.choice.label}: {each.option.label}", each.door.words)
         for each in standing.values()

@@ -1,0 +1,95 @@
+"""What a member's page shows of several tables, read in one question each (`at_once`). Called by the pages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from portal.domain import bounces, changes, choices, events, members, notices, requests, trail
+from portal.domain.at_once import Line, ask
+from portal.domain.bounces import Trouble
+from portal.domain.changes import Way
+from portal.domain.choices import Standing
+from portal.domain.events import Attended
+from portal.domain.notices import NoticeFor
+from portal.domain.requests import Open
+from portal.models import Member
+from portal.tokens import suppression_hashes
+
+
+@dataclass(frozen=True)
+class Overview:
+    """Everything at a glance. `acts`: the newest of the trail; `waiting`: whether a new address does."""
+
+    standing: Mapping[str, Standing]
+    stands: NoticeFor
+    requests: list[Open]
+    events: list[Attended]
+    acts: list[Line]
+    waiting: bool
+    trouble: Trouble | None
+
+
+def overview(member: Member, *, now: datetime) -> Overview:
+    """What the overview shows."""
+    answers, versions, opened, newest, acts, waiting, silenced = ask(
+        choices.STANDING,
+        notices.VERSIONS,
+        requests.OPEN_ONES,
+        events.NEWEST,
+        trail.LATEST,
+        members.WAITING,
+        bounces.SILENCED,
+        person=member.id,
+        hashes=suppression_hashes(member.email_key),
+    )
+    return Overview(
+        choices.standing_in(answers),
+        notices.for_member(member.id, now, versions=notices.versions_in(versions)),
+        requests.open_in(opened),
+        events.newest_in(newest),
+        acts,
+        bool(waiting),
+        bounces.trouble_in(member, silenced),
+    )
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What the page of the choices shows."""
+
+    standing: Mapping[str, Standing]
+    stands: NoticeFor
+    trouble: Trouble | None
+
+
+def answers(member: Member, *, now: datetime) -> Answers:
+    """The answers that stand, how the notice stands, and whether mail arrives."""
+    given, versions, silenced = ask(
+        choices.STANDING,
+        notices.VERSIONS,
+        bounces.SILENCED,
+        person=member.id,
+        hashes=suppression_hashes(member.email_key),
+    )
+    return Answers(
+        choices.standing_in(given),
+        notices.for_member(member.id, now, versions=notices.versions_in(versions)),
+        bounces.trouble_in(member, silenced),
+    )
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What stands beside the record on the page of Member Information."""
+
+    standing: Mapping[str, Standing]
+    ways: Mapping[str, Way]
+    waiting: bool
+
+
+def profile(member: Member, *, now: datetime) -> Profile:
+    """The answers, the way of what was changed back to the membership system, and whether a new address waits."""
+    given, ways, waiting = ask(choices.STANDING, changes.WAYS, members.WAITING, person=member.id)
+    return Profile(choices.standing_in(given), changes.ways_in(ways, now=now), bool(waiting))
