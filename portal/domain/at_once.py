@@ -44,6 +44,7 @@ class Line(NamedTuple):
     code: str
     word: str
     more: str
+    about: int
     at: datetime
     then: datetime | None
     day: date
@@ -54,6 +55,7 @@ SHAPE: Final[Mapping[str, TypeEngine[Any]]] = {
     "code": String(),
     "word": String(),
     "more": String(),
+    "about": Integer(),
     "at": UtcDateTime(),
     "then": UtcDateTime(),
     "day": Date(),

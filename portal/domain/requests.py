@@ -12,7 +12,7 @@ from sqlalchemy import Table, case, exists, func, select
 from sqlalchemy.exc import IntegrityError
 
 from portal.domain import choices, erasures, members, notices
-from portal.domain.at_once import PERSON, Line, Part, columns
+from portal.domain.at_once import PERSON, Line, Part, ask, columns
 from portal.domain.deadlines import dates
 from portal.domain.errors import AlreadyOpen, CannotAdd, CannotWithdraw, NotDue
 from portal.domain.kinds import KINDS
@@ -323,6 +323,12 @@ def open_in(lines: Iterable[Line]) -> list[Open]:
     """The open requests of a person, newest first, from the lines of OPEN_ONES."""
     found = sorted(lines, key=lambda each: each.at, reverse=True)
     return [Open(each.code, each.word, each.day) for each in found]
+
+
+def open_by_kind(subject_id: UUID) -> dict[str, Open]:
+    """Of the kinds of which one may be open at a time, the one that is."""
+    found = open_in(*ask(OPEN_ONES, person=subject_id))
+    return {each.kind: each for each in found if KINDS[each.kind].once}
 
 
 def one_of(member: Member, reference: str) -> DataSubjectRequest | None:

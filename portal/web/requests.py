@@ -46,8 +46,8 @@ def mine(member: Member) -> ResponseReturnValue:
 @access(MEMBER)
 def new(member: Member) -> ResponseReturnValue:
     """`/requests/new`: the kinds, each in plain words."""
-    opened = {kind: requests.open_request(member.id, kind) for kind in FILED if KINDS[kind].once}
-    return render_template("requests/new.html", kinds=FILED, groups=GROUPS, opened=opened, due_on=progress.due_on)
+    opened = requests.open_by_kind(member.id)
+    return render_template("requests/new.html", kinds=FILED, groups=GROUPS, opened=opened)
 
 
 @bp.route("/requests/new/<kind>", methods=["GET", "POST"])
