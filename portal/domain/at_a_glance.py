@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
 from portal.domain import bounces, changes, choices, events, members, notices, requests, trail
 from portal.domain.at_once import Line, ask
@@ -13,8 +14,7 @@ from portal.domain.changes import Way
 from portal.domain.choices import Standing
 from portal.domain.events import Attended
 from portal.domain.notices import NoticeFor
-from portal.domain.requests import Open
-from portal.models import Member
+from portal.domain.requests import Short
 from portal.tokens import suppression_hashes
 
 
@@ -24,14 +24,14 @@ class Overview:
 
     standing: Mapping[str, Standing]
     stands: NoticeFor
-    requests: list[Open]
+    requests: list[Short]
     events: list[Attended]
     acts: list[Line]
     waiting: bool
     trouble: Trouble | None
 
 
-def overview(member: Member, *, now: datetime) -> Overview:
+def overview(member_id: UUID, email_key: str, *, now: datetime) -> Overview:
     """What the overview shows."""
     answers, versions, opened, newest, acts, waiting, silenced = ask(
         choices.STANDING,
@@ -41,17 +41,17 @@ def overview(member: Member, *, now: datetime) -> Overview:
         trail.LATEST,
         members.WAITING,
         bounces.SILENCED,
-        person=member.id,
-        hashes=suppression_hashes(member.email_key),
+        person=member_id,
+        hashes=suppression_hashes(email_key),
     )
     return Overview(
         choices.standing_in(answers),
-        notices.for_member(member.id, now, versions=notices.versions_in(versions)),
-        requests.open_in(opened),
+        notices.for_member(member_id, now, versions=notices.versions_in(versions)),
+        requests.in_short(opened),
         events.newest_in(newest),
         acts,
         bool(waiting),
-        bounces.trouble_in(member, silenced),
+        bounces.trouble_in(member_id, email_key, silenced),
     )
 
 
@@ -64,19 +64,19 @@ class Answers:
     trouble: Trouble | None
 
 
-def answers(member: Member, *, now: datetime) -> Answers:
+def answers(member_id: UUID, email_key: str, *, now: datetime) -> Answers:
     """The answers that stand, how the notice stands, and whether mail arrives."""
     given, versions, silenced = ask(
         choices.STANDING,
         notices.VERSIONS,
         bounces.SILENCED,
-        person=member.id,
-        hashes=suppression_hashes(member.email_key),
+        person=member_id,
+        hashes=suppression_hashes(email_key),
     )
     return Answers(
         choices.standing_in(given),
-        notices.for_member(member.id, now, versions=notices.versions_in(versions)),
-        bounces.trouble_in(member, silenced),
+        notices.for_member(member_id, now, versions=notices.versions_in(versions)),
+        bounces.trouble_in(member_id, email_key, silenced),
     )
 
 
@@ -89,7 +89,7 @@ class Profile:
     waiting: bool
 
 
-def profile(member: Member, *, now: datetime) -> Profile:
+def profile(member_id: UUID, *, now: datetime) -> Profile:
     """The answers, the way of what was changed back to the membership system, and whether a new address waits."""
-    given, ways, waiting = ask(choices.STANDING, changes.WAYS, members.WAITING, person=member.id)
+    given, ways, waiting = ask(choices.STANDING, changes.WAYS, members.WAITING, person=member_id)
     return Profile(choices.standing_in(given), changes.ways_in(ways, now=now), bool(waiting))

@@ -48,6 +48,7 @@ class Line(NamedTuple):
     at: datetime
     then: datetime | None
     day: date
+    since: date
 
 
 SHAPE: Final[Mapping[str, TypeEngine[Any]]] = {
@@ -59,6 +60,7 @@ SHAPE: Final[Mapping[str, TypeEngine[Any]]] = {
     "at": UtcDateTime(),
     "then": UtcDateTime(),
     "day": Date(),
+    "since": Date(),
 }
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, cast
+from uuid import UUID
 
 from sqlalchemy import Table, bindparam, func, select
 
@@ -54,15 +55,16 @@ SILENCED = Part(
 
 def trouble(member: Member) -> Trouble | None:
     """What keeps the present address from getting broadcasts because mail came back; None while nothing does."""
-    return trouble_in(member, *ask(SILENCED, hashes=suppression_hashes(member.email_key)))
+    silenced = ask(SILENCED, hashes=suppression_hashes(member.email_key))
+    return trouble_in(member.id, member.email_key, *silenced)
 
 
-def trouble_in(member: Member, lines: Sequence[Line]) -> Trouble | None:
+def trouble_in(member_id: UUID, email_key: str, lines: Sequence[Line]) -> Trouble | None:
     """The same from the lines of SILENCED; asks no more while there are none."""
     if not lines:
         return None
     row = max(lines, key=lambda each: each.number)
-    found = [each for each in bounces.of_address(member) if each.at <= row.at]
+    found = [each for each in bounces.of_address(member_id, email_key) if each.at <= row.at]
     worst = next((each for each in found if each.final), found[0] if found else None)
     status = worst.status if worst else ""
     return Trouble(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
-from typing import cast
+from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Table, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Row, Table, bindparam, delete, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm.exc import StaleDataError
 
@@ -47,6 +47,19 @@ def save_profile(
     except StaleDataError as raced:
         raise StaleRecord(STALE) from raced
     return changed
+
+
+def one(member_id: UUID) -> Member:
+    """The record of this number, which somebody signed in has."""
+    return db.session.get_one(Member, member_id)
+
+
+_RECORD = select(cast(Table, Member.__table__)).where(cast(Table, Member.__table__).c.id == bindparam("member_id"))
+
+
+def record(member_id: UUID) -> Row[Any]:
+    """A member's record as a plain row, for a page that only shows it: the names are those of `Member`."""
+    return db.session.execute(_RECORD, {"member_id": member_id}).one()
 
 
 # The address ----------------------------------------------------------------------------------------------

@@ -291,43 +291,51 @@ def close_review(request: DataSubjectRequest, *, now: datetime) -> None:
     messages.review_ended(request, KINDS[REVIEW], again=STILL_NEEDED, now=now)
 
 
-def of(member: Member) -> list[DataSubjectRequest]:
-    """The member's requests, newest first."""
-    query = select(DataSubjectRequest).where(DataSubjectRequest.subject_id == member.id)
-    return list(db.session.scalars(query.order_by(DataSubjectRequest.received_at.desc(), DataSubjectRequest.id)))
-
-
-class Open(NamedTuple):
-    """An open request, in short."""
+class Short(NamedTuple):
+    """A request as a list of them shows it."""
 
     kind: str
     reference: str
+    state: str
+    received_on: date
     due_on: date
+    closed_at: datetime | None
+
+    @property
+    def is_open(self) -> bool:
+        return self.closed_at is None
 
 
 _ROWS = cast(Table, DataSubjectRequest.__table__).c
-OPEN_ONES = Part(
-    "requests",
-    select(
-        *columns(
-            code=_ROWS.kind,
-            word=_ROWS.reference,
-            at=_ROWS.received_at,
-            day=case((_ROWS.extended_at.is_not(None), _ROWS.legal_on), else_=_ROWS.promise_on),  # reminders.due_on
-        )
-    ).where(_ROWS.subject_id == PERSON, _ROWS.closed_at.is_(None)),
-)
+_THEIRS = select(
+    *columns(
+        code=_ROWS.kind,
+        word=_ROWS.reference,
+        more=_ROWS.state,
+        at=_ROWS.received_at,
+        then=_ROWS.closed_at,
+        day=case((_ROWS.extended_at.is_not(None), _ROWS.legal_on), else_=_ROWS.promise_on),  # reminders.due_on
+        since=_ROWS.received_on,
+    )
+).where(_ROWS.subject_id == PERSON)
+ALL = Part("requests", _THEIRS)
+OPEN_ONES = Part("open_requests", _THEIRS.where(_ROWS.closed_at.is_(None)))
 
 
-def open_in(lines: Iterable[Line]) -> list[Open]:
-    """The open requests of a person, newest first, from the lines of OPEN_ONES."""
+def of(subject_id: UUID) -> list[Short]:
+    """The person's requests, newest first."""
+    return in_short(*ask(ALL, person=subject_id))
+
+
+def in_short(lines: Iterable[Line]) -> list[Short]:
+    """The same from the lines of ALL or OPEN_ONES."""
     found = sorted(lines, key=lambda each: each.at, reverse=True)
-    return [Open(each.code, each.word, each.day) for each in found]
+    return [Short(each.code, each.word, each.more, each.since, each.day, each.then) for each in found]
 
 
-def open_by_kind(subject_id: UUID) -> dict[str, Open]:
+def open_by_kind(subject_id: UUID) -> dict[str, Short]:
     """Of the kinds of which one may be open at a time, the one that is."""
-    found = open_in(*ask(OPEN_ONES, person=subject_id))
+    found = in_short(*ask(OPEN_ONES, person=subject_id))
     return {each.kind: each for each in found if KINDS[each.kind].once}
 
 

@@ -18,6 +18,7 @@ from portal.extensions import settings
 from portal.models import Member
 from portal.purposes import BACKUP_DAYS, CHOICES, HOLDINGS
 from portal.vocabulary import Door, Personal
+from portal.web import drawn
 from portal.web.headers import static_url
 
 STATES = {
@@ -124,7 +125,7 @@ def init_app(app: Flask) -> None:
         "said": said,
         "own_words": lambda text: text not in LIBRARY_WORDS,
     }
-    app.jinja_env.globals |= {"static_url": static_url, "flashes": _flashes, "backup_days": BACKUP_DAYS}
+    app.jinja_env.globals |= {"static_url": static_url, "flashes": _flashes, "drawn": drawn, "backup_days": BACKUP_DAYS}
     app.context_processor(frame)
 
 
@@ -197,17 +198,17 @@ def due_words(due_on: date, today: date) -> tuple[str, str]:
 def frame() -> dict[str, Any]:
     """What base.html shows around every page; asks neither the session nor the database."""
     config = settings()
-    visitor = g.get("visitor")
+    visit = g.get("visit")
     return {
         "society": config.society_name,
         "short_name": config.society_short_name,
         "privacy_contact": config.privacy_contact,
         "dpo_contact": config.dpo_contact,
         "development": config.env == "development",
-        "signed_in": visitor is not None,
-        "is_staff": visitor is not None and visitor.staff,
-        "is_member": visitor is not None and visitor.member,
-        "signed_in_name": visitor.name if visitor else "",
+        "signed_in": visit is not None,
+        "is_staff": visit is not None and visit.staff,
+        "is_member": visit is not None and visit.member_id is not None,
+        "signed_in_name": visit.name if visit else "",
         "here": HERE.get(request.blueprint or "", ""),
     }
 

@@ -13,6 +13,7 @@ from portal.domain import at_a_glance
 from portal.domain.at_once import Line
 from portal.domain.choices import Standing
 from portal.domain.kinds import KINDS
+from portal.domain.signin import Visit
 from portal.models.notice import CHANGE_WORDS
 from portal.vocabulary import Door
 from portal.web.access import PUBLIC, access
@@ -25,15 +26,15 @@ bp = Blueprint("overview", __name__)
 @access(PUBLIC)
 def start() -> ResponseReturnValue:
     """`/`: the front door, and the overview behind it."""
-    if g.sign_in is None:
+    visit: Visit | None = g.visit
+    if visit is None:
         return render_template("overview/start.html")
-    member = g.sign_in.account.member
-    if member is None:
+    if visit.member_id is None:
         return redirect(url_for("desk.queue"), 303)
-    seen = at_a_glance.overview(member, now=clock.now())
+    seen = at_a_glance.overview(visit.member_id, visit.email_key, now=clock.now())
     return render_template(
         "overview/overview.html",
-        member=member,
+        member=visit,
         standing=seen.standing,
         kinds=KINDS,
         requests=seen.requests,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from uuid import UUID
 
 from flask import Blueprint, abort, flash, redirect, render_template, url_for
 from flask import request as sent
@@ -37,16 +38,16 @@ ABOUT_RECOGNITION = ("correction", "objection")
 
 @bp.get("/requests")
 @access(MEMBER)
-def mine(member: Member) -> ResponseReturnValue:
+def mine(member_id: UUID) -> ResponseReturnValue:
     """`/requests`: what I asked and where it stands."""
-    return render_template("requests/mine.html", requests=requests.of(member), kinds=KINDS, due_on=progress.due_on)
+    return render_template("requests/mine.html", requests=requests.of(member_id), kinds=KINDS)
 
 
 @bp.get("/requests/new")
 @access(MEMBER)
-def new(member: Member) -> ResponseReturnValue:
+def new(member_id: UUID) -> ResponseReturnValue:
     """`/requests/new`: the kinds, each in plain words."""
-    opened = requests.open_by_kind(member.id)
+    opened = requests.open_by_kind(member_id)
     return render_template("requests/new.html", kinds=FILED, groups=GROUPS, opened=opened)
 
 
