@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from uuid import UUID
 
 from flask import Blueprint, flash, g, redirect, render_template, request, url_for
@@ -9,15 +10,18 @@ from flask.typing import ResponseReturnValue
 
 from portal import clock
 from portal.domain import at_a_glance, choices, subjects
+from portal.domain.at_a_glance import Answers
 from portal.domain.errors import StaleRecord
 from portal.domain.signin import Visit
 from portal.purposes import CHOICES
 from portal.vocabulary import Door
 from portal.web.access import MEMBER, access
-from portal.web.forms.choices import UndoForm, choices_form
+from portal.web.forms import Unsent
+from portal.web.forms.choices import BaseChoicesForm, UndoForm, choices_form, choices_unsent
 
 bp = Blueprint("choices", __name__)
 
+MEANINGS = {code: {each.value: each.meaning for each in choice.options} for code, choice in CHOICES.items()}
 MOST = 2**31 - 1  # the largest number that a row can have
 
 
@@ -26,9 +30,10 @@ MOST = 2**31 - 1  # the largest number that a row can have
 def page(member_id: UUID) -> ResponseReturnValue:
     """`/choices`; after a change `?after=<row>` shows what is now different, with a button to take it back."""
     now = clock.now()
-    visit: Visit = g.visit
-    seen = at_a_glance.answers(member_id, visit.email_key, now=now)
+    seen = at_a_glance.answers(member_id, g.visit.email_key, now=now)
     shown = max(each.row for each in seen.standing.values())
+    if request.method != "POST":
+        return _page(member_id, seen, choices_unsent(seen.standing, seen=shown), now)
     form = choices_form(seen.standing, seen=shown)
     if form.validate_on_submit():
         before = form.seen.data or 0
@@ -38,6 +43,11 @@ def page(member_id: UUID) -> ResponseReturnValue:
         except StaleRecord as error:
             form.refuse("", str(error))
             form.take_up(choices.newest_row(member_id))
+    return _page(member_id, seen, form, now), 422
+
+
+def _page(member_id: UUID, seen: Answers, form: BaseChoicesForm | Unsent, now: datetime) -> str:
+    visit: Visit = g.visit
     after = request.args.get("after", type=row_number)
     changes = choices.changes_since(member_id, after, now=now) if after is not None else []
     return render_template(
@@ -45,14 +55,15 @@ def page(member_id: UUID) -> ResponseReturnValue:
         form=form,
         standing=seen.standing,
         catalogue=CHOICES,
+        meanings=MEANINGS,
         changes=changes,
         after=after,
-        shown=shown,
+        shown=max(each.row for each in seen.standing.values()),
         restricted_at=visit.restricted_at,
         stands=seen.stands,
         trouble=seen.trouble,
         address=visit.email,
-    ), 422 if form.errors else 200
+    )
 
 
 @bp.post("/choices/undo/<int(max=2147483647):after>")

@@ -19,7 +19,6 @@ from portal.models import Member
 from portal.purposes import BACKUP_DAYS, CHOICES, HOLDINGS
 from portal.vocabulary import Door, Personal
 from portal.web import drawn
-from portal.web.headers import static_url
 
 STATES = {
     "received": ("Received, we are at it", "wait"),
@@ -125,7 +124,10 @@ def init_app(app: Flask) -> None:
         "said": said,
         "own_words": lambda text: text not in LIBRARY_WORDS,
     }
-    app.jinja_env.globals |= {"static_url": static_url, "flashes": _flashes, "drawn": drawn, "backup_days": BACKUP_DAYS}
+    app.jinja_env.globals |= {"flashes": _flashes, "drawn": drawn, "backup_days": BACKUP_DAYS}
+    drawn_once = app.jinja_env.get_template("components/icons.html").module
+    icons = {name: drawn_once.icon(name) for name in drawn_once.names}  # type: ignore[attr-defined]
+    app.jinja_env.globals |= {"icons": icons, "wordmark": drawn_once.wordmark()}  # type: ignore[attr-defined]
     app.context_processor(frame)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flask import Flask, Response, current_app, request
+from flask import Flask, Response, request
 
 from portal.extensions import settings
 
@@ -60,11 +60,14 @@ class Guarded:
 def init_app(app: Flask) -> None:
     """Set the headers, and fingerprint the static files once."""
     folder = Path(app.static_folder or "")
-    app.extensions["portal.static"] = {
+    marks = app.extensions["portal.static"] = {
         path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()[:12]
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
+    # Built by hand: the page that refuses a foreign host has no map of addresses to ask.
+    addresses = {name: f"{app.static_url_path}/{name}?v={mark}" for name, mark in marks.items()}
+    app.jinja_env.globals["static_url"] = addresses.__getitem__
     with app.app_context():
         secure = {"Strict-Transport-Security": TWO_YEARS} if settings().secure else {}
     app.wsgi_app = Guarded(app.wsgi_app, HEADERS | secure)  # type: ignore[method-assign]
@@ -78,11 +81,3 @@ def keep(response: Response) -> Response:
     elif request.endpoint != "static":
         response.headers.setdefault("Cache-Control", "no-store")
     return response
-
-
-def static_url(name: str) -> str:
-    """The address of a static file with its fingerprint; KeyError if there is no such file.
-
-    Built by hand: the page that refuses a foreign host has no map of addresses to ask.
-    """
-    return f"{current_app.static_url_path}/{name}?v={current_app.extensions['portal.static'][name]}"

@@ -15,11 +15,14 @@ from portal.domain.choices import Standing
 from portal.domain.kinds import KINDS
 from portal.domain.signin import Visit
 from portal.models.notice import CHANGE_WORDS
+from portal.purposes import CHOICES
 from portal.vocabulary import Door
 from portal.web.access import PUBLIC, access
 from portal.web.filters import act_words
 
 bp = Blueprint("overview", __name__)
+
+TOPICS = [code for code in CHOICES if code.startswith("topic_")]
 
 
 @bp.get("/")
@@ -39,6 +42,7 @@ def start() -> ResponseReturnValue:
         kinds=KINDS,
         requests=seen.requests,
         events=seen.events,
+        topics=[seen.standing[code].choice.label for code in TOPICS if seen.standing[code].value == "on"],
         lately=_lately(seen.acts, seen.standing),
         waiting=seen.waiting,
         stands=seen.stands,
