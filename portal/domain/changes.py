@@ -13,7 +13,9 @@ from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple, TextIO, cast
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Table, and_, func, select, tuple_, update
+from sqlalchemy import ColumnElement, Table, and_, exists, func, select, tuple_, update
+from sqlalchemy.orm import aliased
+from sqlalchemy.orm.util import AliasedClass
 
 from portal.domain import conflicts, subjects, trail
 from portal.domain.at_once import PERSON, Line, Part, ask, columns
@@ -53,26 +55,25 @@ class Waiting:
     by_hand: bool
 
 
-def _waits() -> ColumnElement[bool]:
-    return and_(Trail.carried_at.is_(None), Trail.act.in_(trail.TO_CARRY), Trail.field != "")
+def _waits(row: type[Trail] | AliasedClass[Trail] = Trail) -> ColumnElement[bool]:
+    return and_(row.carried_at.is_(None), row.act.in_(trail.TO_CARRY), row.field != "")
 
 
 def newest() -> int:
     """The number of the newest change that waits, 0 where none does: what a page has shown."""
-    query = select(func.max(Trail.id)).join(Member, Member.id == Trail.subject_id).where(_waits())
-    return db.session.scalars(query).one() or 0
+    query = select(Trail.id).join(Member, Member.id == Trail.subject_id).where(_waits())
+    return db.session.scalars(query.order_by(Trail.id.desc()).limit(1)).first() or 0
 
 
 def waiting(*, limit: int, after: int = 0) -> tuple[list[Waiting], int]:
     """People with changes that wait, the oldest first, and the key of the next page or 0. Nobody is named."""
-    first = func.min(Trail.id)
+    earlier = aliased(Trail)
+    first = ~exists().where(earlier.subject_id == Trail.subject_id, earlier.id < Trail.id, _waits(earlier))
     query = (
-        select(Trail.subject_id, first.label("first"), func.min(Trail.at).label("since"))
+        select(Trail.subject_id, Trail.id.label("first"), Trail.at.label("since"))
         .join(Member, Member.id == Trail.subject_id)
-        .where(_waits())
-        .group_by(Trail.subject_id)
-        .having(first > after)
-        .order_by(first)
+        .where(_waits(), Trail.id > after, first)
+        .order_by(Trail.id)
         .limit(limit + 1)
     )
     rows = db.session.execute(query).all()

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import Table, case, exists, func, select
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import joinedload
 
 from portal.domain import choices, erasures, members, notices
 from portal.domain.at_once import PERSON, Line, Part, ask, columns
@@ -19,7 +20,7 @@ from portal.domain.kinds import KINDS
 from portal.extensions import db
 from portal.mail import messages
 from portal.models import DataSubjectRequest, Member, RequestStep, Subject, Suppression
-from portal.models.request import ANONYMISATION, ERASING, ERASURE, OPEN, REVIEW, State
+from portal.models.request import ANONYMISATION, ERASING, ERASURE, REVIEW, State
 from portal.purposes import SUPPRESS
 from portal.tokens import canonical_address, digest, new_reference, suppression_hash, suppression_hashes
 from portal.vocabulary import Door
@@ -200,7 +201,7 @@ def tell_staff_of_the_rest(*, now: datetime) -> int:
         RequestStep.request_id == DataSubjectRequest.id, RequestStep.step.in_((STAFF_TOLD, TOLD_TOGETHER))
     )
     query = select(DataSubjectRequest).where(
-        DataSubjectRequest.state.in_(OPEN),
+        DataSubjectRequest.closed_at.is_(None),
         DataSubjectRequest.kind != REVIEW,
         ~told,
     )
@@ -340,11 +341,13 @@ def open_by_kind(subject_id: UUID) -> dict[str, Short]:
 
 
 def one_of(member: Member, reference: str) -> DataSubjectRequest | None:
-    """The member's request with this reference; None if there is none or it is somebody else's."""
+    """The member's request with this reference, with its steps; None if there is none or it is somebody else's."""
+    if not reference:
+        return None
     query = select(DataSubjectRequest).where(
         DataSubjectRequest.subject_id == member.id, DataSubjectRequest.reference == reference
     )
-    return db.session.scalars(query).one_or_none()
+    return db.session.scalars(query.options(joinedload(DataSubjectRequest.steps))).unique().one_or_none()
 
 
 def continues(request: DataSubjectRequest) -> DataSubjectRequest | None:
@@ -370,7 +373,7 @@ def open_request(subject_id: UUID, kind: str) -> DataSubjectRequest | None:
 
 def queue() -> list[DataSubjectRequest]:
     """All open requests, the one due first on top: the desk's list."""
-    query = select(DataSubjectRequest).where(DataSubjectRequest.state.in_(OPEN))
+    query = select(DataSubjectRequest).where(DataSubjectRequest.closed_at.is_(None))
     return list(db.session.scalars(query.order_by(DataSubjectRequest.promise_on, DataSubjectRequest.received_at)))
 
 

@@ -196,6 +196,7 @@ def _page(member: Member, request: DataSubjectRequest, form: AddForm) -> str:
         how_known=progress.how_known(request),
         next_steps=progress.comes_next(request),
         steps=requests.told(request),
+        lines=request.lines if request.kind in ERASING else (),
         later=requests.continued_by(request),
         earlier=requests.continues(request),
         authority=AUTHORITIES.get(member.country),
