@@ -11,7 +11,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from portal import cli, logs, mail, web
 from portal.datamap import inventory
 from portal.domain import limits
-from portal.extensions import Base, csrf, db, limiter, login_manager, migrate, prepare_engine
+from portal.extensions import Base, Portal, csrf, db, limiter, login_manager, migrate, prepare_engine
 from portal.tokens import purpose_key
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ LIMIT_STORAGE = limits.DatabaseStorage  # importing it makes `database://` known
 
 def create_app(config: Config) -> Flask:
     """A portal with these settings. Raises MapError or AccessError if a column or a page says nothing about itself."""
-    app = Flask(__name__)
+    app = Portal(__name__)
     app.config.from_mapping(config.flask())
     app.extensions["portal.config"] = config
     if config.trusted_proxies:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from flask import Response, current_app, has_request_context, request
+from flask import Flask, Response, current_app, has_request_context, request
+from flask.templating import Environment
 from flask_limiter import Limiter
 from flask_login import LoginManager
 from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
 from flask_wtf import CSRFProtect
 from sqlalchemy import Connection, MetaData, event
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import DeclarativeBase
 
 if TYPE_CHECKING:
@@ -37,11 +40,35 @@ class Base(DeclarativeBase):
     )
 
 
+class Templates(Environment):
+    """All templates share one set of globals, never changed after the start: looked up in one place, not in two."""
+
+    def make_globals(self, d: MutableMapping[str, Any] | None) -> MutableMapping[str, Any]:
+        return {**self.globals, **d} if d else self.globals
+
+
+class Portal(Flask):
+    """Flask, less what every request would pay for and none of ours needs. No view of ours is a coroutine."""
+
+    jinja_environment = Templates
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        return func
+
+
 class Logins(LoginManager):  # type: ignore[misc]
     """Without Flask-Login's own cookie: looking after it would read the session on every answer."""
 
     def _update_remember_cookie(self, response: Response) -> Response:
         return response
+
+
+class Limits(Limiter):
+    """Limits stand on views, which count for themselves; there is none for all pages to look for at each request."""
+
+    def _check_request_limit(self, callable_name: str | None = None, in_middleware: bool = True) -> None:
+        if not in_middleware:
+            super()._check_request_limit(callable_name, in_middleware)
 
 
 db = SQLAlchemy(model_class=Base)
@@ -54,7 +81,7 @@ def _no_default_key() -> str:
     raise RuntimeError("every limit names what it counts")
 
 
-limiter = Limiter(key_func=_no_default_key, storage_uri="database://", headers_enabled=False)
+limiter = Limits(key_func=_no_default_key, storage_uri="database://", headers_enabled=False)
 
 
 def settings() -> Config:
@@ -123,14 +150,19 @@ def _read_of_one_moment() -> None:
         db.session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
 
 
+TURN = "turn"  # of a connection that writes: the lock that it holds
+
+
 def prepare_engine(engine: Any) -> None:
-    """SQLite as one durable database for several processes (WAL, full sync, foreign keys, explicit BEGIN).
+    """SQLite as one durable database for several processes (WAL, full sync, foreign keys, explicit BEGIN and COMMIT).
 
     A GET begins deferred and never waits for a writer. Everything else begins IMMEDIATE: two writers queue
-    up for at most five seconds instead of failing half-way.
+    up for at most five seconds instead of failing half-way. Writers of one process take turns before they ask the
+    file: SQLite lets a writer who waits sleep and try again, ever longer, and by chance.
     """
     if engine.dialect.name != "sqlite":
         return
+    turn = Lock()
 
     @event.listens_for(engine, "connect")
     def connect(connection: sqlite3.Connection, _record: Any) -> None:
@@ -145,4 +177,42 @@ def prepare_engine(engine: Any) -> None:
         if connection.info.get("patience") != _patience.get():  # a connection keeps it
             connection.exec_driver_sql(f"PRAGMA busy_timeout={_patience.get()}")
             connection.info["patience"] = _patience.get()
-        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+        if reading:
+            connection.exec_driver_sql("BEGIN")
+        else:
+            _begin_to_write(connection, turn)
+
+    @event.listens_for(engine, "commit")
+    def commit(connection: Connection) -> None:
+        try:
+            connection.exec_driver_sql("COMMIT")
+        finally:
+            _end_turn(connection.info)
+
+    @event.listens_for(engine, "rollback")
+    def rollback(connection: Connection) -> None:
+        try:
+            connection.connection.rollback()
+        finally:
+            _end_turn(connection.info)
+
+    @event.listens_for(engine, "checkin")
+    def checkin(_connection: sqlite3.Connection, record: Any) -> None:
+        _end_turn(record.info)
+
+
+def _begin_to_write(connection: Connection, turn: Lock) -> None:
+    if not turn.acquire(timeout=_patience.get() / 1000):
+        raise OperationalError("BEGIN IMMEDIATE", None, sqlite3.OperationalError("database is locked"))
+    connection.info[TURN] = turn
+    try:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    except BaseException:
+        _end_turn(connection.info)
+        raise
+
+
+def _end_turn(info: dict[Any, Any]) -> None:
+    held: Lock | None = info.pop(TURN, None)
+    if held is not None:
+        held.release()

@@ -169,7 +169,7 @@ class Walk:
         """The reference of the newest request of the person whose address begins so: one of them moves on the way."""
         with self.app.app_context():
             member = db.session.scalars(select(Member).where(Member.email.startswith(who))).one()
-            return requests.of(member)[0].reference
+            return requests.of(member.id)[0].reference
 
     def shot_of(self, email: str, name: str) -> None:
         """A person's newest request, as they see it, with a password set for them."""

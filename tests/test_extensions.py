@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import event, func, select, text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import scoped_session
 
 from portal.extensions import db, glance, transaction
@@ -147,3 +149,32 @@ def test_three_processes_count_together(database: str, tmp_path: Path) -> None:
     assert [errors for _, errors in ended] == [""] * 3
     counted = sorted(int(line) for printed, _ in ended for line in printed.split())
     assert counted == list(range(1, 301))
+
+
+def test_writers_of_one_process_take_turns(app: Flask, session: Session, engine_name: str) -> None:
+    """Nobody waits longer than their patience, and a turn ends with its transaction, however that ends."""
+    if engine_name != "sqlite":
+        pytest.skip("PostgreSQL locks rows")
+
+    def write(email: str, patience: int) -> str:
+        with app.app_context():
+            try:
+                with transaction(patience=patience):
+                    db.session.add(member(email=email))
+                    db.session.flush()
+                    if email.startswith("broken"):
+                        raise ZeroDivisionError
+            except (OperationalError, ZeroDivisionError) as error:
+                return type(error).__name__
+            return "written"
+
+    with ThreadPoolExecutor(1) as other:
+        with transaction():
+            session.add(member(email="first@example.org"))
+            session.flush()
+            assert other.submit(write, "second@example.org", 50).result(10) == "OperationalError"
+            third = other.submit(write, "third@example.org", 5000)
+        assert third.result(10) == "written"
+        assert other.submit(write, "broken@example.org", 50).result(10) == "ZeroDivisionError"
+        assert other.submit(write, "last@example.org", 50).result(10) == "written"
+    assert members() == 3

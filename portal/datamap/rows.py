@@ -45,6 +45,11 @@ def person(subject_id: UUID) -> Person:
     An address that was only typed, and never confirmed from its mailbox, is not theirs. Of those longest given up
     only a hash is known. Some may be somebody else's by now: this is for an erasure, not for the person's eyes.
     """
+    return _person(subject_id)[0]
+
+
+def _person(subject_id: UUID) -> tuple[Person, frozenset[str]]:
+    """The same, and which of the addresses is the present one."""
     now = db.session.scalars(select(Member.email_key).where(Member.id == subject_id)).all()
     changes = db.session.scalars(select(EmailChange).where(EmailChange.member_id == subject_id)).all()
     before = [
@@ -56,7 +61,7 @@ def person(subject_id: UUID) -> Person:
     addresses = tuple(dict.fromkeys([*now, *before]))
     hashes = [hashed for each in addresses for hashed in suppression_hashes(each)]
     hashes += db.session.scalars(former.order_by(FormerAddress.id.desc()))
-    return Person(subject_id, addresses, tuple(dict.fromkeys(hashes)))
+    return Person(subject_id, addresses, tuple(dict.fromkeys(hashes))), frozenset(now)
 
 
 def reader(subject_id: UUID) -> Person:
@@ -65,8 +70,7 @@ def reader(subject_id: UUID) -> Person:
     The present address counts since nobody else has it, a former one while it was theirs, and not at all when it is
     somebody else's now.
     """
-    who = person(subject_id)
-    present = set(db.session.scalars(select(Member.email_key).where(Member.id == subject_id)))
+    who, present = _person(subject_id)
     named = [(each, *suppression_hashes(each)) for each in who.addresses]
     known = {name for names in named for name in names}
     named += [(each,) for each in who.hashes if each not in known]

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, cast
+from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import Table, bindparam, func, select
 
 from portal.domain import subjects, trail
+from portal.domain.at_once import Line, Part, ask, columns
 from portal.domain.errors import LinkUsedUp, TooManyChanges
 from portal.extensions import db
 from portal.mail import bounces, messages
 from portal.models import Member, Message, Suppression
-from portal.tokens import WORKS_LINK, read_reference, sign_reference
+from portal.tokens import WORKS_LINK, read_reference, sign_reference, suppression_hashes
 from portal.vocabulary import Door
 
 TRIES_A_DAY: Final = 3
@@ -42,12 +44,27 @@ class Trouble:
     days: int
 
 
+_ROWS = cast(Table, Suppression.__table__).c
+SILENCED = Part(
+    "silenced",
+    select(*columns(number=_ROWS.id, at=_ROWS.at)).where(
+        _ROWS.keyed_hash.in_(bindparam("hashes", expanding=True)), _ROWS.reason == bounces.BOUNCED
+    ),
+)
+
+
 def trouble(member: Member) -> Trouble | None:
     """What keeps the present address from getting broadcasts because mail came back; None while nothing does."""
-    row = bounces.standing(member)
-    if row is None:
+    silenced = ask(SILENCED, hashes=suppression_hashes(member.email_key))
+    return trouble_in(member.id, member.email_key, *silenced)
+
+
+def trouble_in(member_id: UUID, email_key: str, lines: Sequence[Line]) -> Trouble | None:
+    """The same from the lines of SILENCED; asks no more while there are none."""
+    if not lines:
         return None
-    found = [each for each in bounces.of_address(member) if each.at <= row.at]
+    row = max(lines, key=lambda each: each.number)
+    found = [each for each in bounces.of_address(member_id, email_key) if each.at <= row.at]
     worst = next((each for each in found if each.final), found[0] if found else None)
     status = worst.status if worst else ""
     return Trouble(

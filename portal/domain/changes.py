@@ -7,15 +7,18 @@ comes in says the same (`imports`). Called by the desk and the profile page.
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple, TextIO, cast
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Table, and_, func, select, tuple_, update
+from sqlalchemy import ColumnElement, Table, and_, exists, func, select, tuple_, update
+from sqlalchemy.orm import aliased
+from sqlalchemy.orm.util import AliasedClass
 
 from portal.domain import conflicts, subjects, trail
+from portal.domain.at_once import PERSON, Line, Part, ask, columns
 from portal.domain.choices import answer_words
 from portal.domain.conflicts import key, label
 from portal.domain.member_csv import CHOICE_COLUMNS, COLUMNS, FIELDS, TOPICS_OF, standing_answers, write_cell
@@ -52,26 +55,25 @@ class Waiting:
     by_hand: bool
 
 
-def _waits() -> ColumnElement[bool]:
-    return and_(Trail.carried_at.is_(None), Trail.act.in_(trail.TO_CARRY), Trail.field != "")
+def _waits(row: type[Trail] | AliasedClass[Trail] = Trail) -> ColumnElement[bool]:
+    return and_(row.carried_at.is_(None), row.act.in_(trail.TO_CARRY), row.field != "")
 
 
 def newest() -> int:
     """The number of the newest change that waits, 0 where none does: what a page has shown."""
-    query = select(func.max(Trail.id)).join(Member, Member.id == Trail.subject_id).where(_waits())
-    return db.session.scalars(query).one() or 0
+    query = select(Trail.id).join(Member, Member.id == Trail.subject_id).where(_waits())
+    return db.session.scalars(query.order_by(Trail.id.desc()).limit(1)).first() or 0
 
 
 def waiting(*, limit: int, after: int = 0) -> tuple[list[Waiting], int]:
     """People with changes that wait, the oldest first, and the key of the next page or 0. Nobody is named."""
-    first = func.min(Trail.id)
+    earlier = aliased(Trail)
+    first = ~exists().where(earlier.subject_id == Trail.subject_id, earlier.id < Trail.id, _waits(earlier))
     query = (
-        select(Trail.subject_id, first.label("first"), func.min(Trail.at).label("since"))
+        select(Trail.subject_id, Trail.id.label("first"), Trail.at.label("since"))
         .join(Member, Member.id == Trail.subject_id)
-        .where(_waits())
-        .group_by(Trail.subject_id)
-        .having(first > after)
-        .order_by(first)
+        .where(_waits(), Trail.id > after, first)
+        .order_by(Trail.id)
         .limit(limit + 1)
     )
     rows = db.session.execute(query).all()
@@ -228,19 +230,32 @@ class Way:
     carried_at: datetime | None
 
 
+_ROWS = cast(Table, Trail.__table__).c
+_NEWEST = (
+    select(func.max(_ROWS.id))
+    .where(_ROWS.subject_id == PERSON, _ROWS.act.in_(trail.TO_CARRY), _ROWS.field != "")
+    .group_by(_ROWS.act, _ROWS.field)
+)
+WAYS = Part(
+    "ways",
+    select(
+        *columns(number=_ROWS.id, code=_ROWS.act, word=_ROWS.field, more=_ROWS.door, at=_ROWS.at, then=_ROWS.carried_at)
+    ).where(_ROWS.id.in_(_NEWEST)),
+)
+
+
 def ways(member_id: UUID, *, now: datetime) -> dict[str, Way]:
     """For each field and question that was changed here and waits, or was carried over lately: its newest change.
 
     By name of the field; of an answer by `key`.
     """
-    newest_of = (
-        select(func.max(Trail.id))
-        .where(Trail.subject_id == member_id, Trail.act.in_(trail.TO_CARRY), Trail.field != "")
-        .group_by(Trail.act, Trail.field)
-    )
-    rows = db.session.scalars(select(Trail).where(Trail.id.in_(newest_of)).order_by(Trail.id))
+    return ways_in(*ask(WAYS, person=member_id), now=now)
+
+
+def ways_in(lines: Iterable[Line], *, now: datetime) -> dict[str, Way]:
+    """The same from the lines of WAYS."""
     return {
-        key(row.act, row.field): Way(row.at, row.carried_at)
-        for row in rows
-        if row.door not in trail.FROM_OUTSIDE and (row.carried_at is None or row.carried_at > now - LATELY)
+        key(each.code, each.word): Way(each.at, each.then)
+        for each in sorted(lines, key=lambda each: each.number)
+        if each.more not in trail.FROM_OUTSIDE and (each.then is None or each.then > now - LATELY)
     }

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import cast
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import Table, bindparam, func, select
 
 from portal import journal
 from portal.domain import notices, reviews, subjects, trail
+from portal.domain.at_once import PERSON, Line, Part, ask, columns
 from portal.domain.errors import NothingToUndo, StaleRecord, UnknownChoice
 from portal.extensions import db
 from portal.journal import OptOut
@@ -60,29 +62,46 @@ def answer_words(code: str, value: str) -> str:
     return next((each.label for each in known.options if each.value == value), value) if known else value
 
 
+_ROWS = cast(Table, ChoiceRow.__table__).c
+_NEWEST = select(func.max(_ROWS.id)).where(_ROWS.subject_id == PERSON, _ROWS.event_id.is_(None)).group_by(_ROWS.code)
+STANDING = Part(
+    "choices",
+    select(*columns(number=_ROWS.id, code=_ROWS.code, word=_ROWS.value, more=_ROWS.door, at=_ROWS.at)).where(
+        _ROWS.id.in_(_NEWEST)
+    ),
+)
+
+
 def standing(subject_id: UUID) -> dict[str, Standing]:
     """Every question of the catalogue with the answer that stands, in the catalogue's order. One query."""
-    newest = (
-        select(func.max(ChoiceRow.id))
-        .where(ChoiceRow.subject_id == subject_id, ChoiceRow.event_id.is_(None))
-        .group_by(ChoiceRow.code)
-    )
-    rows = {row.code: row for row in db.session.scalars(select(ChoiceRow).where(ChoiceRow.id.in_(newest)))}
-    return {code: _standing(choice, rows.get(code)) for code, choice in CHOICES.items()}
+    return standing_in(*ask(STANDING, person=subject_id))
+
+
+def standing_in(lines: Iterable[Line]) -> dict[str, Standing]:
+    """The same from the lines of STANDING."""
+    given = {line.code: line for line in lines}
+    return {code: _standing(choice, given.get(code)) for code, choice in CHOICES.items()}
+
+
+_STANDS = Part(
+    "stands",
+    select(*columns(number=_ROWS.id, code=_ROWS.code, word=_ROWS.value, more=_ROWS.door, at=_ROWS.at))
+    .where(_ROWS.subject_id == PERSON, _ROWS.code == bindparam("question"), _ROWS.event_id.is_(None))
+    .order_by(_ROWS.id.desc())
+    .limit(1),
+)
 
 
 def _stands(subject_id: UUID, choice: Choice) -> Standing:
     """The answer that stands for one question, also for one about the privacy notice."""
-    query = select(ChoiceRow).where(
-        ChoiceRow.subject_id == subject_id, ChoiceRow.code == choice.code, ChoiceRow.event_id.is_(None)
-    )
-    return _standing(choice, db.session.scalars(query.order_by(ChoiceRow.id.desc()).limit(1)).first())
+    (newest,) = ask(_STANDS, person=subject_id, question=choice.code)
+    return _standing(choice, newest[0] if newest else None)
 
 
-def _standing(choice: Choice, row: ChoiceRow | None) -> Standing:
-    if row is None:
+def _standing(choice: Choice, line: Line | None) -> Standing:
+    if line is None:
         return Standing(choice, choice.default)
-    return Standing(choice, row.value, row.at, Door(row.door), row.id)
+    return Standing(choice, line.word, line.at, Door(line.more), line.number)
 
 
 def change(subject: Subject, code: str, *, to: str, always: bool = False, via: Door, now: datetime) -> Change | None:

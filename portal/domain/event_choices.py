@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import cast
 from uuid import UUID
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import Table, func, or_, select
 
 from portal import journal
 from portal.domain import choices, notices, subjects
+from portal.domain.at_once import PERSON, Part, ask, columns
 from portal.domain.choices import STALE, Change, Standing, made_since
 from portal.domain.errors import NothingToUndo, StaleRecord, UnknownChoice
 from portal.extensions import db
@@ -74,26 +76,44 @@ class AtEvent:
 
 def standing(subject_id: UUID, event_id: int) -> dict[str, AtEvent]:
     """Each question that an event has, with what stands there, in the catalogue's order."""
-    return standing_at_all(subject_id).get(event_id) or _unanswered(choices.standing(subject_id))
+    usual, found = standing_everywhere(subject_id)
+    return found.get(event_id) or unanswered(usual)
 
 
-def standing_at_all(subject_id: UUID) -> dict[int, dict[str, AtEvent]]:
-    """The same for every event for which the person has ever answered, by the event's number. Two queries."""
-    usual = choices.standing(subject_id)
-    newest = (
-        select(func.max(ChoiceRow.id))
-        .where(ChoiceRow.subject_id == subject_id, ChoiceRow.event_id.is_not(None), ChoiceRow.code.in_(ASKED))
-        .group_by(ChoiceRow.event_id, ChoiceRow.code)
-    )
+_ROWS = cast(Table, ChoiceRow.__table__).c
+_NEWEST = (
+    select(func.max(_ROWS.id))
+    .where(_ROWS.subject_id == PERSON, _ROWS.event_id.is_not(None), _ROWS.code.in_(ASKED))
+    .group_by(_ROWS.event_id, _ROWS.code)
+)
+AT_EVENTS = Part(
+    "choices_at_events",
+    select(
+        *columns(
+            number=_ROWS.id,
+            code=_ROWS.code,
+            word=_ROWS.value,
+            more=_ROWS.door,
+            about=_ROWS.event_id,
+            at=_ROWS.at,
+        )
+    ).where(_ROWS.id.in_(_NEWEST)),
+)
+
+
+def standing_everywhere(subject_id: UUID) -> tuple[dict[str, Standing], dict[int, dict[str, AtEvent]]]:
+    """What stands for all events, and by number for each event for which the person has ever answered. One query."""
+    given, there = ask(choices.STANDING, AT_EVENTS, person=subject_id)
+    usual = choices.standing_in(given)
     found: dict[int, dict[str, AtEvent]] = {}
-    for row in db.session.scalars(select(ChoiceRow).where(ChoiceRow.id.in_(newest)).order_by(ChoiceRow.id)):
-        assert row.event_id is not None
-        here = found.setdefault(row.event_id, _unanswered(usual))
-        here[row.code] = AtEvent(usual[row.code], row.value, row.at, Door(row.door), row.id)
-    return found
+    for line in there:
+        here = found.setdefault(line.about, unanswered(usual))
+        here[line.code] = AtEvent(usual[line.code], line.word, line.at, Door(line.more), line.number)
+    return usual, found
 
 
-def _unanswered(usual: Mapping[str, Standing]) -> dict[str, AtEvent]:
+def unanswered(usual: Mapping[str, Standing]) -> dict[str, AtEvent]:
+    """Each question that an event has, as it stands where the event has no answer of its own."""
     return {code: AtEvent(usual[code]) for code in ASKED}
 
 

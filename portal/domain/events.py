@@ -2,13 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date
+from typing import NamedTuple, cast
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import Table, bindparam, select, update
 
+from portal.domain.at_once import PERSON, Line, Part, columns
 from portal.extensions import db
 from portal.models import Event, Member, Registration
+
+
+class Attended(NamedTuple):
+    """An event that somebody is registered for, in short."""
+
+    code: str
+    name: str
+    starts_on: date
+    place: str
+
+
+_EVENTS, _PLACES = (cast(Table, model.__table__) for model in (Event, Registration))
+NEXT = Part(
+    "next_event",
+    select(
+        *columns(
+            number=_EVENTS.c.id, code=_EVENTS.c.code, word=_EVENTS.c.name, more=_EVENTS.c.place, day=_EVENTS.c.starts_on
+        )
+    )
+    .join(_PLACES, _PLACES.c.event_id == _EVENTS.c.id)
+    .where(_PLACES.c.member_id == PERSON, _EVENTS.c.ends_on >= bindparam("today"))
+    .order_by(_EVENTS.c.starts_on, _EVENTS.c.id)
+    .limit(1),
+)
+
+
+def next_in(lines: Iterable[Line]) -> Attended | None:
+    """The event that a person comes to next, or is at today, from the lines of NEXT."""
+    return next((Attended(each.code, each.word, each.day, each.more) for each in lines), None)
 
 
 def add(code: str, *, name: str, starts_on: date, ends_on: date, place: str, exhibition: bool) -> Event:

@@ -12,7 +12,22 @@ from enum import StrEnum
 from typing import Any, Final, cast
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Integer, String, Table, and_, literal, not_, select, true, tuple_, union_all
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    Select,
+    String,
+    Subquery,
+    Table,
+    and_,
+    func,
+    literal,
+    not_,
+    select,
+    true,
+    tuple_,
+    union_all,
+)
 
 from portal.datamap.rows import may_be_told
 from portal.domain.trail import ANSWERED
@@ -87,7 +102,7 @@ _PARTS: Final[Mapping[Sort, tuple[type[Any], Callable[[date], ColumnElement[bool
 def page(subject_id: UUID, *, limit: int, today: date, only: Sort | None = None, before: str = "") -> Page:
     """A page of one person's history. `before`: as the page before gave it. Raises ValueError for a key that cannot be.
 
-    Five queries at most, whatever the length of the history.
+    One query.
     """
     parts = [
         select(literal(sort.value).label("sort"), model.id.label("id"), model.at.label("at")).where(
@@ -98,14 +113,27 @@ def page(subject_id: UUID, *, limit: int, today: date, only: Sort | None = None,
     ]
     rows = union_all(*parts).subquery()
     order = (rows.c.at, rows.c.sort, rows.c.id)
-    query = select(rows.c.sort, rows.c.id, rows.c.at).order_by(*(column.desc() for column in order)).limit(limit + 1)
+    keys = select(rows.c.sort, rows.c.id, rows.c.at).order_by(*(column.desc() for column in order)).limit(limit + 1)
     if before:
-        query = query.where(tuple_(*order) < _key(before))
-    found = db.session.execute(query).all()
+        keys = keys.where(tuple_(*order) < _key(before))
+    found = db.session.execute(_whole(keys.subquery())).all()
     shown = found[:limit]
-    entries = _entries([(Sort(row.sort), row.id) for row in shown])
+    entries = tuple(Entry(Sort(row.sort), row[3] or row[4] or row[5], row.event or "") for row in shown)
     last = shown[-1] if len(found) > limit else None
     return Page(entries, f"{last.at.isoformat()}_{last.sort}_{last.id}" if last is not None else "")
+
+
+def _whole(keys: Subquery) -> Select[Any]:
+    """The rows that these keys name, each with the name of its event, in the order of a history."""
+    return (
+        select(keys.c.sort, keys.c.id, keys.c.at, ChoiceRow, Trail, Disclosure, Event.name.label("event"))
+        .select_from(keys)
+        .outerjoin(ChoiceRow, and_(keys.c.sort == Sort.CHOICES, ChoiceRow.id == keys.c.id))
+        .outerjoin(Trail, and_(keys.c.sort.in_((Sort.RECORD, Sort.LOOKS)), Trail.id == keys.c.id))
+        .outerjoin(Disclosure, and_(keys.c.sort == Sort.LISTS, Disclosure.id == keys.c.id))
+        .outerjoin(Event, Event.id == func.coalesce(ChoiceRow.event_id, Disclosure.event_id))
+        .order_by(keys.c.at.desc(), keys.c.sort.desc(), keys.c.id.desc())
+    )
 
 
 def proof(subject_id: UUID, number: int) -> Proof | None:
@@ -125,22 +153,6 @@ def proof(subject_id: UUID, number: int) -> Proof | None:
     event = db.session.get(Event, row.event_id) if row.event_id is not None else None
     return Proof(
         row, event.name if event else "", db.session.scalars(earlier).first(), db.session.scalars(later).first()
-    )
-
-
-def _entries(keys: list[tuple[Sort, int]]) -> tuple[Entry, ...]:
-    found: dict[tuple[type[Any], int], Row] = {}
-    for model in (ChoiceRow, Trail, Disclosure):
-        numbers = [number for sort, number in keys if _PARTS[sort][0] is model]
-        rows: list[Any] = list(db.session.scalars(select(model).where(model.id.in_(numbers)))) if numbers else []
-        found.update({(model, row.id): row for row in rows})
-    events = {getattr(row, "event_id", None) for row in found.values()} - {None}
-    named = db.session.scalars(select(Event).where(Event.id.in_(events))) if events else ()
-    names = {event.id: event.name for event in named}
-    return tuple(
-        Entry(sort, row, names.get(getattr(row, "event_id", None) or 0, ""))
-        for sort, number in keys
-        if (row := found.get((_PARTS[sort][0], number))) is not None
     )
 
 

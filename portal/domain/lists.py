@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, TextIO, cast
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Row, Select, Table, and_, func, insert, literal, null, select, text
+from sqlalchemy.orm import InstrumentedAttribute
 
 from portal.datamap.export.tables import cell
 from portal.domain import optouts
@@ -44,19 +45,23 @@ def agrees(audience: Audience, event: Event | None) -> ColumnElement[bool]:
 
     For an audience of an event the person is registered there; nobody restricted, suspended or erased is on any list.
     """
-    default = CHOICES[audience.choice].default
     if event is None:
-        answer, there = standing(Member.id, audience.choice, default), []
-    else:
-        answer = standing_at(Member.id, event.id, audience.choice, default)
-        registered = select(Registration.member_id).where(Registration.event_id == event.id)
-        there = [Member.id.in_(registered)]
+        return _agrees(audience, standing(Member.id, audience.choice, CHOICES[audience.choice].default))
+    registered = select(Registration.member_id).where(Registration.event_id == event.id)
+    return and_(agrees_at(audience, event.id), Member.id.in_(registered))
+
+
+def agrees_at(audience: Audience, event_id: int | InstrumentedAttribute[int]) -> ColumnElement[bool]:
+    """SQL, the same for somebody registered at this event: that they are is for the statement around it to say."""
+    return _agrees(audience, standing_at(Member.id, event_id, audience.choice, CHOICES[audience.choice].default))
+
+
+def _agrees(audience: Audience, answer: ColumnElement[str]) -> ColumnElement[bool]:
     return and_(
         Subject.erased_at.is_(None),
         Subject.restricted_at.is_(None),
         ~suspended(MEMBER.c.id),
         answer.in_(sorted(audience.answers)),
-        *there,
     )
 
 

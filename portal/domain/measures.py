@@ -9,14 +9,14 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, time, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, union_all
 
 from portal.clock import SOCIETY_ZONE, days_after, society_date
 from portal.domain import gate, limits
 from portal.domain.kinds import KINDS
 from portal.domain.queue import DUE
 from portal.extensions import db
-from portal.models import DataSubjectRequest, FailedSignIn, LimitCounter, Message
+from portal.models import Broadcast, DataSubjectRequest, FailedSignIn, LimitCounter, Message
 from portal.models.message import MailKind, MailState
 
 BEAT = "measures/worker"
@@ -61,14 +61,16 @@ def read(*, now: datetime) -> list[Reading]:
 
 
 def _outbox(now: datetime) -> list[Reading]:
-    query = (
-        select(Message.kind, Message.state, func.count(), func.min(Message.due_at))
+    numbers = (
+        select(Message.kind, Message.state, func.count().label("number"), func.min(Message.due_at).label("due_at"))
         .where(Message.state.in_(WAITING))
         .group_by(Message.kind, Message.state)
     )
+    running = select(Broadcast.id).where(Broadcast.ended_at.is_(None))
+    query = union_all(numbers.where(Message.broadcast_id.is_(None)), numbers.where(Message.broadcast_id.in_(running)))
     waiting = dict.fromkeys(map(str, MailKind), 0.0)
     oldest = dict.fromkeys(map(str, MailKind), 0.0)
-    for kind, state, number, due_at in db.session.execute(query.order_by(Message.kind, Message.state)):
+    for kind, state, number, due_at in db.session.execute(query):
         waiting[kind] += number
         if state == MailState.QUEUED:
             oldest[kind] = max(0.0, (now - due_at).total_seconds())

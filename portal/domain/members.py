@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
+from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Row, Table, bindparam, delete, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm.exc import StaleDataError
 
 from portal.domain import signin, subjects, trail
+from portal.domain.at_once import PERSON, Part, columns
 from portal.domain.errors import LinkUsedUp, StaleRecord, TooManyChanges
 from portal.extensions import db
 from portal.mail import messages
@@ -47,7 +49,29 @@ def save_profile(
     return changed
 
 
+def one(member_id: UUID) -> Member:
+    """The record of this number, which somebody signed in has."""
+    return db.session.get_one(Member, member_id)
+
+
+_RECORD = select(cast(Table, Member.__table__)).where(cast(Table, Member.__table__).c.id == bindparam("member_id"))
+
+
+def record(member_id: UUID) -> Row[Any]:
+    """A member's record as a plain row, for a page that only shows it: the names are those of `Member`."""
+    return db.session.execute(_RECORD, {"member_id": member_id}).one()
+
+
 # The address ----------------------------------------------------------------------------------------------
+
+
+_CHANGES = cast(Table, EmailChange.__table__).c
+WAITING = Part(
+    "waiting",
+    select(*columns(number=_CHANGES.id, word=_CHANGES.new_email)).where(
+        _CHANGES.member_id == PERSON, _CHANGES.confirmed_at.is_(None), _CHANGES.cancelled_at.is_(None)
+    ),
+)
 
 
 def waiting_change(member: Member) -> EmailChange | None:

@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Final
+from typing import Final, cast
 from uuid import UUID
 
-from sqlalchemy import Select, exists, func, select
+from sqlalchemy import Select, Table, exists, func, select
 from sqlalchemy.orm import defer
 
 from portal.clock import in_words, society_date
+from portal.domain.at_once import Line, Part, ask, columns
 from portal.domain.errors import ChangeRefused, NoticeRefused
 from portal.extensions import db
 from portal.mail import messages, outbox
@@ -79,10 +80,21 @@ class NoticeFor:
 # Which version --------------------------------------------------------------------------------------------
 
 
+_ROWS = cast(Table, Notice.__table__).c
+VERSIONS = Part(
+    "versions",
+    select(*columns(number=_ROWS.version, code=_ROWS.change, at=_ROWS.published_at, day=_ROWS.effective_on)),
+)
+
+
 def published() -> list[Version]:
     """Every version without its text, the oldest first. One query."""
-    query = select(Notice.version, Notice.change, Notice.published_at, Notice.effective_on)
-    return [Version(*row) for row in db.session.execute(query.order_by(Notice.version))]
+    return versions_in(*ask(VERSIONS))
+
+
+def versions_in(lines: Iterable[Line]) -> list[Version]:
+    """The same from the lines of VERSIONS."""
+    return [Version(each.number, each.code, each.at, each.day) for each in sorted(lines, key=lambda each: each.number)]
 
 
 def reached(now: datetime) -> list[Version]:
@@ -119,9 +131,12 @@ def for_anybody(now: datetime) -> NoticeFor:
     return _for_newest(published(), society_date(now))
 
 
-def for_member(member_id: UUID, now: datetime) -> NoticeFor:
-    """How the notice stands for a member. One query, as long as no version makes a right smaller; then three."""
-    versions, today = published(), society_date(now)
+def for_member(member_id: UUID, now: datetime, *, versions: Sequence[Version] | None = None) -> NoticeFor:
+    """How the notice stands for a member. One query, as long as no version makes a right smaller; then three.
+
+    `versions`: all of them, where they are known already; that is one query less.
+    """
+    versions, today = published() if versions is None else versions, society_date(now)
     stands = _for_newest(versions, today)
     reduced = _reduced(versions)
     if not reduced:

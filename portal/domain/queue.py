@@ -14,7 +14,7 @@ from portal.domain import requests, trail
 from portal.domain.kinds import KINDS
 from portal.extensions import db
 from portal.models import DataSubjectRequest, Member
-from portal.models.request import OPEN, REVIEW, State
+from portal.models.request import REVIEW, State
 from portal.tokens import canonical_address
 from portal.vocabulary import Door
 
@@ -54,7 +54,7 @@ def page(
 
     `assigned_to`: only those of one account. `after`: as the page before gave it. Raises ValueError for another key.
     """
-    query = select(DataSubjectRequest, DUE).where(DataSubjectRequest.state.in_(OPEN))
+    query = select(DataSubjectRequest, DUE).where(DataSubjectRequest.closed_at.is_(None))
     if assigned_to is not None:
         query = query.where(DataSubjectRequest.assigned_to_id == assigned_to)
     if after:

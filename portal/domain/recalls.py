@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import ColumnElement, and_, case, false, or_, select, update
+from sqlalchemy import ColumnElement, CompoundSelect, and_, case, false, or_, select, union, update
 
 from portal.clock import in_words
 from portal.domain import disclosures, lists
@@ -22,6 +22,7 @@ from portal.models.choice import standing, standing_at
 from portal.models.disclosure import DELETE, PARTNER, STOP
 from portal.purposes import AUDIENCES, CHOICES, Audience
 
+JUST_NOW: Final = timedelta(hours=1)  # longer than any list takes to be made
 AT_ONCE: Final = 500  # keys in one statement
 STRONGER: Final = {"": (STOP, DELETE), STOP: (DELETE,), DELETE: ()}  # what is still to be said after what was said
 
@@ -62,14 +63,17 @@ class Recall:
         return ", ".join(each.name for each in self.lines if each.what == what)
 
 
-def waiting(*, number: str = "") -> list[Recall]:
-    """Every recipient who has to be told of something by now, the oldest list first; `number`: only of this one."""
+def waiting(*, number: str = "", now: datetime) -> list[Recall]:
+    """Every recipient who has to be told of something by now, the oldest list first; `number`: only of this one.
+
+    Its time grows with what was answered, restricted or erased since, not with the log.
+    """
     need = _need().label("need")
     query = (
         select(Disclosure, need, Event.name)
         .join(Subject, Subject.id == Disclosure.subject_id)
         .outerjoin(Event, Event.id == Disclosure.event_id)
-        .where(_is_still_to_be_said(need))
+        .where(Disclosure.id.in_(_to_look_at(now)), _is_still_to_be_said(need))
         .order_by(Disclosure.at, Disclosure.list_number, Disclosure.line, Disclosure.id)
     )
     if number.startswith("L-"):
@@ -82,6 +86,21 @@ def waiting(*, number: str = "") -> list[Recall]:
         each = found.setdefault(name, Recall(name, row.recipient, row.audience, event or "", row.at))
         each.lines.append(Line(row.id, disclosures.number(row), what))
     return list(found.values())
+
+
+def _to_look_at(now: datetime) -> CompoundSelect[int]:
+    """The rows whose recipient may have to hear of something, each found by an index of its own.
+
+    Those that the database has marked, as their person has answered anew; those of the last hour, as an answer given
+    while a list was made may have come before there was a row to mark; those of people restricted or erased.
+    """
+    theirs = select(Disclosure.id).join(Subject, Subject.id == Disclosure.subject_id)
+    return union(
+        select(Disclosure.id).where(Disclosure.doubtful),
+        select(Disclosure.id).where(Disclosure.at > now - JUST_NOW),
+        theirs.where(Subject.erased_at.is_not(None)),
+        theirs.where(Subject.restricted_at.is_not(None)),
+    )
 
 
 def message(recall: Recall) -> str:
@@ -118,7 +137,7 @@ def done(number: str, *, seen: str, by: Account, now: datetime) -> int:
 
     Raises StaleRecord when more has come up since the message was shown: that has to be in it, too.
     """
-    recall = next(iter(waiting(number=number)), None)
+    recall = next(iter(waiting(number=number, now=now)), None)
     if recall is None:
         return 0
     if recall.digest != seen:

@@ -19,7 +19,7 @@ from portal.domain.kinds import KINDS
 from portal.extensions import db
 from portal.mail import messages
 from portal.models import DataSubjectRequest, RequestStep
-from portal.models.request import OPEN, State
+from portal.models.request import State
 
 DAYS_BEFORE = (14, 7, 3, 1)
 OVERDUE = "overdue"
@@ -45,7 +45,7 @@ def waiting(*, now: datetime) -> list[UUID]:
         DataSubjectRequest.identity_answered_at.is_(None),
         DataSubjectRequest.identity_asked_at <= now - timedelta(days=min(UNANSWERED) - 1),
     )
-    query = select(DataSubjectRequest).where(DataSubjectRequest.state.in_(OPEN), or_(near, unanswered))
+    query = select(DataSubjectRequest).where(DataSubjectRequest.closed_at.is_(None), or_(near, unanswered))
     by_day = query.order_by(DataSubjectRequest.promise_on, DataSubjectRequest.id)
     found = []
     for some in db.session.scalars(by_day).partitions(AT_A_TIME):

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
+from typing import NamedTuple, cast
 from uuid import UUID
 
-from sqlalchemy import exists, func, select
+from sqlalchemy import Table, case, exists, func, select
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import joinedload
 
 from portal.domain import choices, erasures, members, notices
+from portal.domain.at_once import PERSON, Line, Part, ask, columns
 from portal.domain.deadlines import dates
 from portal.domain.errors import AlreadyOpen, CannotAdd, CannotWithdraw, NotDue
 from portal.domain.kinds import KINDS
 from portal.extensions import db
 from portal.mail import messages
 from portal.models import DataSubjectRequest, Member, RequestStep, Subject, Suppression
-from portal.models.request import ANONYMISATION, ERASING, ERASURE, OPEN, REVIEW, State
+from portal.models.request import ANONYMISATION, ERASING, ERASURE, REVIEW, State
 from portal.purposes import SUPPRESS
 from portal.tokens import canonical_address, digest, new_reference, suppression_hash, suppression_hashes
 from portal.vocabulary import Door
@@ -195,7 +198,7 @@ def tell_staff_of_the_rest(*, now: datetime) -> int:
         RequestStep.request_id == DataSubjectRequest.id, RequestStep.step.in_((STAFF_TOLD, TOLD_TOGETHER))
     )
     query = select(DataSubjectRequest).where(
-        DataSubjectRequest.state.in_(OPEN),
+        DataSubjectRequest.closed_at.is_(None),
         DataSubjectRequest.kind != REVIEW,
         ~told,
     )
@@ -286,18 +289,62 @@ def close_review(request: DataSubjectRequest, *, now: datetime) -> None:
     messages.review_ended(request, KINDS[REVIEW], again=STILL_NEEDED, now=now)
 
 
-def of(member: Member) -> list[DataSubjectRequest]:
-    """The member's requests, newest first."""
-    query = select(DataSubjectRequest).where(DataSubjectRequest.subject_id == member.id)
-    return list(db.session.scalars(query.order_by(DataSubjectRequest.received_at.desc(), DataSubjectRequest.id)))
+class Short(NamedTuple):
+    """A request as a list of them shows it."""
+
+    kind: str
+    reference: str
+    state: str
+    received_on: date
+    due_on: date
+    closed_at: datetime | None
+
+    @property
+    def is_open(self) -> bool:
+        return self.closed_at is None
+
+
+_ROWS = cast(Table, DataSubjectRequest.__table__).c
+_THEIRS = select(
+    *columns(
+        code=_ROWS.kind,
+        word=_ROWS.reference,
+        more=_ROWS.state,
+        at=_ROWS.received_at,
+        then=_ROWS.closed_at,
+        day=case((_ROWS.extended_at.is_not(None), _ROWS.legal_on), else_=_ROWS.promise_on),  # reminders.due_on
+        since=_ROWS.received_on,
+    )
+).where(_ROWS.subject_id == PERSON)
+ALL = Part("requests", _THEIRS)
+OPEN_ONES = Part("open_requests", _THEIRS.where(_ROWS.closed_at.is_(None)))
+
+
+def of(subject_id: UUID) -> list[Short]:
+    """The person's requests, newest first."""
+    return in_short(*ask(ALL, person=subject_id))
+
+
+def in_short(lines: Iterable[Line]) -> list[Short]:
+    """The same from the lines of ALL or OPEN_ONES."""
+    found = sorted(lines, key=lambda each: each.at, reverse=True)
+    return [Short(each.code, each.word, each.more, each.since, each.day, each.then) for each in found]
+
+
+def open_by_kind(subject_id: UUID) -> dict[str, Short]:
+    """Of the kinds of which one may be open at a time, the one that is."""
+    found = in_short(*ask(OPEN_ONES, person=subject_id))
+    return {each.kind: each for each in found if KINDS[each.kind].once}
 
 
 def one_of(member: Member, reference: str) -> DataSubjectRequest | None:
-    """The member's request with this reference; None if there is none or it is somebody else's."""
+    """The member's request with this reference, with its steps; None if there is none or it is somebody else's."""
+    if not reference:
+        return None
     query = select(DataSubjectRequest).where(
         DataSubjectRequest.subject_id == member.id, DataSubjectRequest.reference == reference
     )
-    return db.session.scalars(query).one_or_none()
+    return db.session.scalars(query.options(joinedload(DataSubjectRequest.steps))).unique().one_or_none()
 
 
 def continues(request: DataSubjectRequest) -> DataSubjectRequest | None:
@@ -323,7 +370,7 @@ def open_request(subject_id: UUID, kind: str) -> DataSubjectRequest | None:
 
 def queue() -> list[DataSubjectRequest]:
     """All open requests, the one due first on top: the desk's list."""
-    query = select(DataSubjectRequest).where(DataSubjectRequest.state.in_(OPEN))
+    query = select(DataSubjectRequest).where(DataSubjectRequest.closed_at.is_(None))
     return list(db.session.scalars(query.order_by(DataSubjectRequest.promise_on, DataSubjectRequest.received_at)))
 
 

@@ -6,17 +6,18 @@ address up: it notes it, and the worker answers.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple, cast
 from uuid import UUID
 
-from sqlalchemy import and_, delete, func, literal, or_, select, update
+from sqlalchemy import Select, Table, and_, bindparam, delete, func, literal, or_, select, update
 
 from portal.domain import passwords, subjects
 from portal.domain.errors import LinkUsedUp
 from portal.extensions import db, glance
 from portal.mail import messages
-from portal.models import Account, EmailChange, FailedSignIn, LinkRequest, Member, PasswordLink, SignIn
+from portal.models import Account, EmailChange, FailedSignIn, LinkRequest, Member, PasswordLink, SignIn, Subject
 from portal.models.signin import SignInKind
 from portal.models.suppression import suspended
 from portal.tokens import canonical_address, closed, digest, new_secret, suppression_hash, suppression_hashes
@@ -46,6 +47,35 @@ class Opened(NamedTuple):
 
     sign_in: SignIn
     keep_token: str | None
+
+
+@dataclass(frozen=True)
+class Visit:
+    """A live sign-in as a page reads it, with what most pages say of its person; nothing to write to.
+
+    Somebody of the desk without a record has only an address. The last members are what Flask-Login asks for.
+    """
+
+    id: UUID
+    seen_at: datetime
+    account_id: UUID
+    staff: bool
+    member_id: UUID | None
+    first_name: str | None
+    last_name: str | None
+    organization: str | None
+    email: str
+    email_key: str
+    restricted_at: datetime | None
+
+    @property
+    def name(self) -> str:
+        """As `Member.name`."""
+        return " ".join(part for part in (self.first_name, self.last_name) if part) or self.email
+
+    is_authenticated: ClassVar[bool] = True
+    is_active: ClassVar[bool] = True
+    is_anonymous: ClassVar[bool] = False
 
 
 # Passwords ------------------------------------------------------------------------------------------------
@@ -143,12 +173,36 @@ def open_sign_in(
 
 def find(token: str, *, now: datetime) -> SignIn | None:
     """The live sign-in that a session cookie names. One query with account and member."""
-    return _live(token, SignInKind.SESSION, now, SignIn.seen_at > now - IDLE)
+    return _live(_SESSION, token, now)
+
+
+def visit(token: str, *, now: datetime) -> Visit | None:
+    """The same for a page that only reads: a plain row, at a quarter of the price."""
+    found = db.session.execute(_VISIT, _sought(token, now)).one_or_none()
+    return Visit(*found) if found is not None else None
+
+
+def visit_of(sign_in: SignIn) -> Visit:
+    """The same of a sign-in that was read whole."""
+    account, member = sign_in.account, sign_in.account.member
+    return Visit(
+        sign_in.id,
+        sign_in.seen_at,
+        account.id,
+        account.staff,
+        account.member_id,
+        member.first_name if member else None,
+        member.last_name if member else None,
+        member.organization if member else None,
+        account.address,
+        (member or account).email_key or "",
+        member.subject.restricted_at if member else None,
+    )
 
 
 def reopen(keep_token: str, *, browser: str, network: str, now: datetime) -> SignIn | None:
     """Exchange a kept sign-in for a session that is not recent; None if it has ended, and for the desk."""
-    kept = _live(keep_token, SignInKind.KEPT, now)
+    kept = _live(_KEPT, keep_token, now)
     if kept is None or kept.account.staff:
         return None
     kept.seen_at = now
@@ -378,16 +432,57 @@ def _why_used_up(link: PasswordLink) -> str:
 # Rows -----------------------------------------------------------------------------------------------------
 
 
-def _live(token: str, kind: SignInKind, now: datetime, *more: object) -> SignIn | None:
-    query = select(SignIn).where(
-        SignIn.token_hash == digest(token),
-        SignIn.kind == kind,
-        SignIn.ends_at > now,
-        SignIn.created_at <= now + AHEAD,
-        SignIn.seen_at <= now + AHEAD,
-        *more,  # type: ignore[arg-type]
+_NOT_AHEAD = (SignIn.created_at <= bindparam("ahead"), SignIn.seen_at <= bindparam("ahead"))
+_KEPT = select(SignIn).where(
+    SignIn.token_hash == bindparam("token_hash"),
+    SignIn.kind == SignInKind.KEPT,
+    SignIn.ends_at > bindparam("now"),
+    *_NOT_AHEAD,
+)
+_SESSION = select(SignIn).where(
+    SignIn.token_hash == bindparam("token_hash"),
+    SignIn.kind == SignInKind.SESSION,
+    SignIn.ends_at > bindparam("now"),
+    *_NOT_AHEAD,
+    SignIn.seen_at > bindparam("idle"),
+)
+
+_ROWS, _ACCOUNTS, _PEOPLE, _SUBJECTS = (cast(Table, model.__table__) for model in (SignIn, Account, Member, Subject))
+_VISIT = (
+    select(
+        _ROWS.c.id,
+        _ROWS.c.seen_at,
+        _ACCOUNTS.c.id,
+        _ACCOUNTS.c.staff,
+        _ACCOUNTS.c.member_id,
+        _PEOPLE.c.first_name,
+        _PEOPLE.c.last_name,
+        _PEOPLE.c.organization,
+        func.coalesce(_PEOPLE.c.email, _ACCOUNTS.c.email),
+        func.coalesce(_PEOPLE.c.email_key, _ACCOUNTS.c.email_key),
+        _SUBJECTS.c.restricted_at,
     )
-    row = db.session.scalars(query).one_or_none()
+    .join(_ACCOUNTS, _ACCOUNTS.c.id == _ROWS.c.account_id)
+    .outerjoin(_PEOPLE, _PEOPLE.c.id == _ACCOUNTS.c.member_id)
+    .outerjoin(_SUBJECTS, _SUBJECTS.c.id == _PEOPLE.c.id)
+    .where(
+        _ROWS.c.token_hash == bindparam("token_hash"),
+        _ROWS.c.kind == SignInKind.SESSION,
+        _ROWS.c.ends_at > bindparam("now"),
+        _ROWS.c.seen_at > bindparam("idle"),
+        _ROWS.c.created_at <= bindparam("ahead"),
+        _ROWS.c.seen_at <= bindparam("ahead"),
+    )
+)
+
+
+def _sought(token: str, now: datetime) -> dict[str, object]:
+    return {"token_hash": digest(token), "now": now, "idle": now - IDLE, "ahead": now + AHEAD}
+
+
+def _live(query: Select[SignIn], token: str, now: datetime) -> SignIn | None:
+    """By a constant statement: every page asks this, and building it anew would cost as much as the answer."""
+    row = db.session.scalars(query, _sought(token, now)).one_or_none()
     if row is not None:
         row.token = token
     return row

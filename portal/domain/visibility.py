@@ -5,13 +5,14 @@ Asks `lists`, which builds what leaves the house, and nobody else.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
+from sqlalchemy.orm import contains_eager
 
-from portal.domain import choices, event_choices, lists
+from portal.domain import event_choices, lists
 from portal.domain.choices import Standing
 from portal.domain.event_choices import AtEvent
 from portal.extensions import db
@@ -48,25 +49,32 @@ class Row:
     cells: tuple[Cell, ...]
 
 
-def matrix(member: Member, registrations: Iterable[Registration]) -> list[Row]:
-    """By default first, then each registration; three queries, and one for each event."""
-    usual = choices.standing(member.id)
-    here = event_choices.standing_at_all(member.id)
-    rows = [Row(None, tuple(_cells(member, None, usual)))]
-    for each in registrations:
-        stand = here.get(each.event_id) or {code: AtEvent(usual[code]) for code in event_choices.ASKED}
-        rows.append(Row(each, tuple(_cells(member, each.event, stand))))
+def matrix(member: Member) -> list[Row]:
+    """By default first, then each registration, the next or newest first. Two queries, however many there are."""
+    usual, here = event_choices.standing_everywhere(member.id)
+    seen = db.session.execute(_SEEN, {"member_id": member.id}).mappings().all()
+    rows = [Row(None, tuple(_cells(member, None, usual, {code: bool(seen[0][f"usual_{code}"]) for code in AUDIENCES})))]
+    for each in seen:
+        registration: Registration | None = each["Registration"]
+        if registration is not None:
+            stand = here.get(registration.event_id) or event_choices.unanswered(usual)
+            sees = {code: bool(each[f"there_{code}"]) for code in _OF_EVENTS}
+            rows.append(Row(registration, tuple(_cells(member, registration.event, stand, sees))))
     return rows
 
 
 def at(member: Member, event: Event) -> tuple[Cell, ...]:
     """The audiences of one event that has them."""
-    cells = _cells(member, event, event_choices.standing(member.id, event.id))
+    cells = _cells(member, event, event_choices.standing(member.id, event.id), _sees(member, event))
     return tuple(cell for cell in cells if cell.why not in (Why.NOT_OF_EVENTS, Why.NO_EXHIBITION))
 
 
-def _cells(member: Member, event: Event | None, stand: Mapping[str, Standing] | Mapping[str, AtEvent]) -> list[Cell]:
-    sees = _sees(member, event)
+def _cells(
+    member: Member,
+    event: Event | None,
+    stand: Mapping[str, Standing] | Mapping[str, AtEvent],
+    sees: Mapping[str, bool],
+) -> list[Cell]:
     cells = []
     for code, audience in AUDIENCES.items():
         if event is not None and not audience.of_event:
@@ -87,10 +95,31 @@ def _why(stands: Standing | AtEvent) -> Why:
     return Why.UNASKED if usual.at is None else Why.DEFAULT
 
 
-def _sees(member: Member, event: Event | None) -> dict[str, bool]:
-    """What `lists.agrees` says of each audience at this second, in one query."""
-    asked = {code: audience for code, audience in AUDIENCES.items() if event is None or audience.of_event}
-    agreed = (lists.agrees(audience, event).label(code) for code, audience in asked.items())
+_OF_EVENTS = {code: audience for code, audience in AUDIENCES.items() if audience.of_event}
+
+# What `lists` says at this second: of each audience by default, and at each event for which the person is registered.
+_SEEN = (
+    select(
+        Registration,
+        *(lists.agrees(audience, None).label(f"usual_{code}") for code, audience in AUDIENCES.items()),
+        *(
+            lists.agrees_at(audience, Registration.event_id).label(f"there_{code}")
+            for code, audience in _OF_EVENTS.items()
+        ),
+    )
+    .select_from(Member)
+    .join(Member.subject)
+    .outerjoin(Registration, Registration.member_id == Member.id)
+    .outerjoin(Registration.event)
+    .options(contains_eager(Registration.event))
+    .where(Member.id == bindparam("member_id"))
+    .order_by(Event.starts_on.desc(), Event.id)
+)
+
+
+def _sees(member: Member, event: Event) -> dict[str, bool]:
+    """What `lists.agrees` says of each audience of this event at this second, in one query."""
+    agreed = (lists.agrees(audience, event).label(code) for code, audience in _OF_EVENTS.items())
     found = db.session.execute(select(*agreed).select_from(Member).join(Member.subject).where(Member.id == member.id))
     said = found.mappings().one()
-    return {code: bool(said[code]) for code in asked}
+    return {code: bool(said[code]) for code in _OF_EVENTS}

@@ -11,6 +11,7 @@ import re
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
+from uuid import UUID
 
 import structlog
 from sqlalchemy import select
@@ -79,11 +80,11 @@ def note(message: Message, status: str, *, proven: bool, now: datetime) -> bool:
     return _suppress(member, now=now)
 
 
-def of_address(member: Member) -> list[Bounce]:
-    """What came back from the address that stands now, the newest first."""
+def of_address(member_id: UUID, email_key: str) -> list[Bounce]:
+    """What came back from the address that stands now, in its compared form; the newest first."""
     query = select(Bounce, Message.to_address).join(Message, Message.id == Bounce.message_id)
-    found = db.session.execute(query.where(Message.subject_id == member.id).order_by(Bounce.id.desc()))
-    return [row for row, address in found if canonical_address(address) == member.email_key]
+    found = db.session.execute(query.where(Message.subject_id == member_id).order_by(Bounce.id.desc()))
+    return [row for row, address in found if canonical_address(address) == email_key]
 
 
 def standing(member: Member) -> Suppression | None:
@@ -98,7 +99,7 @@ def _fails_for_days(member: Member, *, now: datetime) -> bool:
     """Since the address was last shown to work: a lifted silence begins the count anew."""
     works = select(Trail.at).where(Trail.subject_id == member.id, Trail.act == WORKS).order_by(Trail.id.desc()).limit(1)
     since = max([now - WITHIN, *db.session.scalars(works)])
-    return len({society_date(each.at) for each in of_address(member) if each.at > since}) >= DAYS
+    return len({society_date(each.at) for each in of_address(member.id, member.email_key) if each.at > since}) >= DAYS
 
 
 WORKS: Final = "address works"  # in the trail

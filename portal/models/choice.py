@@ -82,7 +82,10 @@ def standing(subject_id: InstrumentedAttribute[UUID], code: str, default: str) -
 
 
 def standing_at(
-    subject_id: InstrumentedAttribute[UUID], event_id: int | InstrumentedAttribute[int | None], code: str, default: str
+    subject_id: InstrumentedAttribute[UUID],
+    event_id: int | InstrumentedAttribute[int] | InstrumentedAttribute[int | None],
+    code: str,
+    default: str,
 ) -> ColumnElement[str]:
     """SQL: the answer that stands for a subject at one event: its own, or where that is none or SAME, the usual one."""
     own = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from portal.extensions import Base
@@ -25,6 +25,12 @@ class Conflict(Base):
     __table_args__ = (
         UniqueConstraint("member_id", "field"),
         Index("ix_import_conflict_seen_at", "seen_at", "id"),
+        Index(
+            "ix_import_conflict_waiting",
+            "id",
+            sqlite_where=text("kept_at IS NULL"),
+            postgresql_where=text("kept_at IS NULL"),
+        ),
         {"info": owned(Owner.SUBJECT, "member_id", at="at"), "sqlite_autoincrement": True},
     )
 

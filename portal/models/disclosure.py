@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, false, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from portal.extensions import Base
@@ -24,7 +24,8 @@ class Disclosure(Base):
     """One person's details went to one recipient once: by a list, or outside the portal and noted by the desk.
 
     `fields` holds names of columns of `member`, separated by blanks, never their values. `told_on`: a law forbids to
-    tell the person before that day; what is read for a person leaves the row out until then.
+    tell the person before that day; what is read for a person leaves the row out until then. `doubtful` is set by the
+    database itself (migration 0013).
     """
 
     __tablename__ = "disclosure"
@@ -32,6 +33,14 @@ class Disclosure(Base):
         Index("ix_disclosure_subject_id", "subject_id", "id"),
         Index("ix_disclosure_at", "at", "id"),
         Index("ix_disclosure_list_number", "list_number", "line"),
+        *(
+            Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
+            for name, columns, where in (
+                ("ix_disclosure_outside", ("id",), f"audience IN ('{PARTNER}', '{AUTHORITY}')"),
+                ("ix_disclosure_told_on", ("told_on", "id"), "told_on IS NOT NULL"),
+            )
+        ),
+        Index("ix_disclosure_doubtful", "id", sqlite_where=text("doubtful = 1"), postgresql_where=text("doubtful")),
         CheckConstraint("(recalled_at IS NULL) = (recalled = '')", name="recalled"),
         {"info": owned(Owner.SUBJECT, "subject_id", at="at", told="told_on"), "sqlite_autoincrement": True},
     )
@@ -71,6 +80,11 @@ class Disclosure(Base):
     )
     recalled_at: Mapped[datetime | None] = mapped_column(
         UtcDateTime, info=personal("The recipient was told on", Kind.DISCLOSURE, "rights", erase=LOG)
+    )
+    doubtful: Mapped[bool] = mapped_column(
+        default=False,
+        server_default=false(),
+        info=internal("whether the recalls look at the row, since its person has answered a question anew"),
     )
     told_on: Mapped[date | None] = mapped_column(
         info=personal("Could not be told before", Kind.DISCLOSURE, "rights", erase=LOG)

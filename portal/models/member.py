@@ -37,6 +37,12 @@ class Subject(Base):
             sqlite_where=text("erased_at IS NOT NULL"),
             postgresql_where=text("erased_at IS NOT NULL"),
         ),
+        Index(
+            "ix_subject_restricted_at",
+            "restricted_at",
+            sqlite_where=text("restricted_at IS NOT NULL"),
+            postgresql_where=text("restricted_at IS NOT NULL"),
+        ),
         {"info": owned(Owner.SUBJECT, "id")},
     )
 

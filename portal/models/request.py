@@ -229,6 +229,7 @@ class RequestStep(Base):
     __tablename__ = "request_step"
     __table_args__ = (
         Index("ix_request_step_request_id", "request_id"),
+        Index("ix_request_step_step", "step", "at"),
         {"info": owned(Owner.THROUGH, "request_id", at="at"), "sqlite_autoincrement": True},
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ColumnElement, ForeignKey, Index, String, and_, exists
+from sqlalchemy import CheckConstraint, ColumnElement, ForeignKey, Index, String, and_, exists, text
 from sqlalchemy.orm import InstrumentedAttribute, Mapped, mapped_column
 
 from portal.extensions import Base
@@ -74,6 +74,13 @@ class Suspension(Base):
     __table_args__ = (
         CheckConstraint("reason IN ('fraud', 'abuse', 'sanctions')", name="reason"),
         Index("ix_suspension_subject_id", "subject_id"),
+        Index(
+            "ix_suspension_review_on",
+            "review_on",
+            "id",
+            sqlite_where=text("ended_at IS NULL"),
+            postgresql_where=text("ended_at IS NULL"),
+        ),
         {"info": owned(Owner.SUBJECT, "subject_id", at="at"), "sqlite_autoincrement": True},
     )
 

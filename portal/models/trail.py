@@ -30,6 +30,13 @@ class Trail(Base):
             sqlite_where=text("carried_at IS NULL"),
             postgresql_where=text("carried_at IS NULL"),
         ),
+        Index(
+            "ix_trail_waiting_person",
+            "subject_id",
+            "id",
+            sqlite_where=text("carried_at IS NULL"),
+            postgresql_where=text("carried_at IS NULL"),
+        ),
         {"info": owned(Owner.SUBJECT, "subject_id", at="at"), "sqlite_autoincrement": True},
     )
 

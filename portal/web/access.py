@@ -1,12 +1,14 @@
 """Who may open a page: every view says so, and whoever is not let in by a mark stays outside.
 
-`@access(MEMBER)` views are handed the `member`; no member's number ever stands in a member's address.
+`@access(MEMBER)` views are handed the `member`, or the `member_id` alone; no member's number ever stands in a
+member's address.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from enum import StrEnum
+from inspect import signature
 from ipaddress import ip_address, ip_network
 from typing import Any, NamedTuple, TypeVar
 
@@ -17,6 +19,7 @@ from limits import parse
 
 from portal import clock
 from portal.domain import signin
+from portal.domain.signin import Visit
 from portal.extensions import SAFE_METHODS, db, glance, limiter, login_manager, settings, transaction
 from portal.models import SignIn
 from portal.tokens import canonical_address, keyed_digest
@@ -40,22 +43,18 @@ PUBLIC, ACCOUNT, MEMBER, RECENT, DESK = Access
 
 
 class Mark(NamedTuple):
-    """What a view says of itself: who may read it, who may send to it, and whether it may know its visitor."""
+    """What a view says of itself: who may read it, who may send to it, and whether it may know its visitor.
+
+    `light`: it reads `g.visit`, a plain row, and has no use for `g.sign_in` and the member that can be written to.
+    """
 
     read: Access
     send: Access
     anonymous: bool
+    light: bool = False
 
     def for_method(self, method: str) -> Access:
         return self.read if method in SAFE_METHODS else self.send
-
-
-class Visitor(NamedTuple):
-    """Who is signed in, as the frame of a page shows it; also while the database is away."""
-
-    name: str
-    staff: bool
-    member: bool
 
 
 class AccessError(Exception):
@@ -63,10 +62,14 @@ class AccessError(Exception):
 
 
 def access(read: Access, *, post: Access | None = None, anonymous: bool = False) -> Callable[[View], View]:
-    """Mark a view. `post`: who may send to it, if that is fewer. `anonymous`: cookies are neither read nor set."""
+    """Mark a view. `post`: who may send to it, if that is fewer. `anonymous`: cookies are neither read nor set.
+
+    A MEMBER view names what it is handed: the `member`, or only the `member_id`.
+    """
 
     def mark(view: View) -> View:
-        view.access = Mark(read, post or read, anonymous)  # type: ignore[attr-defined]
+        light = read is PUBLIC or (read is MEMBER and "member" not in signature(view).parameters)
+        view.access = Mark(read, post or read, anonymous, light)  # type: ignore[attr-defined]
         return view
 
     return mark
@@ -89,7 +92,7 @@ def check(app: Flask) -> None:
 
 def guard() -> ResponseReturnValue | None:
     """Let the visitor in, send to the sign-in, or refuse. Runs before every view, also where there is none."""
-    g.sign_in = g.visitor = None
+    g.sign_in = g.visit = None
     mark = _mark(current_app, request.endpoint)
     if request.path == "/desk" or request.path.startswith("/desk/"):
         mark = mark or Mark(DESK, DESK, False)
@@ -98,16 +101,17 @@ def guard() -> ResponseReturnValue | None:
         return None
     _refuse_what_no_page_sends()
     _refuse_other_sites()
-    mark = mark or Mark(PUBLIC, PUBLIC, False)
+    mark = mark or Mark(PUBLIC, PUBLIC, False, light=True)
     level = mark.for_method(request.method)
     if level is PUBLIC and request.method not in SAFE_METHODS:
         _glance_at_visitor()
         return None
+    g.light = mark.light
     if current_user.is_authenticated:
-        g.sign_in = current_user._get_current_object()
-        g.visitor = _visitor(g.sign_in)
-        g.seen = (g.sign_in.id, g.sign_in.seen_at)
-        _limit_passwords(g.sign_in)
+        found = current_user._get_current_object()
+        g.sign_in, g.visit = (found, signin.visit_of(found)) if isinstance(found, SignIn) else (None, found)
+        g.seen = (g.visit.id, g.visit.seen_at)
+        _limit_passwords(g.visit)
     return None if level is PUBLIC else _admit(level, mark)
 
 
@@ -135,30 +139,21 @@ def _refuse_other_sites() -> None:
 def _glance_at_visitor() -> None:
     """For the frame of an answer to a form that anyone may send; the view begins without a transaction."""
     with glance():
-        found = signin.find(session.get("_user_id", ""), now=clock.now())
-        g.visitor = _visitor(found) if found else None
-
-
-def _visitor(sign_in: SignIn) -> Visitor:
-    account = sign_in.account
-    return Visitor(
-        account.member.name if account.member else account.address, account.staff, account.member is not None
-    )
+        g.visit = signin.visit(session.get("_user_id", ""), now=clock.now())
 
 
 def _admit(level: Access, mark: Mark) -> ResponseReturnValue | None:
-    if g.sign_in is None:
+    if g.visit is None:
         return redirect(url_for("signin.sign_in", next=_here()), 303)
-    account = g.sign_in.account
     if DESK in (level, mark.read):
         stopped = _admit_to_desk(g.sign_in)
         if stopped is not None:
             return stopped
     elif mark.read is not ACCOUNT:
-        if account.member is None:
+        if g.visit.member_id is None:
             abort(403, "This sign-in belongs to the desk and has no member record.")
         assert request.view_args is not None
-        request.view_args["member"] = account.member
+        request.view_args |= {"member_id": g.visit.member_id} if mark.light else {"member": g.sign_in.account.member}
     if level is RECENT and not signin.is_recent(g.sign_in, now=clock.now()):
         if request.method in SAFE_METHODS:
             return redirect(url_for("signin.sign_in_again", next=_here()), 303)
@@ -255,10 +250,10 @@ def by_address() -> str:
     return keyed_digest(typed, purpose="limits")
 
 
-def _limit_passwords(sign_in: SignIn) -> None:
+def _limit_passwords(visit: Visit) -> None:
     """Guesses at the password or a code by somebody signed in: ten in five minutes an account, counted before all."""
     if request.method not in SAFE_METHODS and not {"password", "code"}.isdisjoint(request.form):
-        account = keyed_digest(str(sign_in.account_id), purpose="limits")
+        account = keyed_digest(str(visit.account_id), purpose="limits")
         db.session.rollback()  # a limit is counted in a transaction of its own
         if not limiter.limiter.hit(PASSWORDS_AGAIN, "password-again", account):
             abort(429)
@@ -268,8 +263,9 @@ links_by_network = limiter.shared_limit("20 per hour", scope="links-network", ke
 links_by_address = limiter.shared_limit("5 per day", scope="links-address", key_func=by_address, methods=["POST"])
 
 
-def _by_session(token: str) -> SignIn | None:
-    return signin.find(token, now=clock.now())
+def _by_session(token: str) -> SignIn | Visit | None:
+    now = clock.now()
+    return signin.visit(token, now=now) if g.get("light") else signin.find(token, now=now)
 
 
 def _by_keep_cookie(_request: object) -> SignIn | None:

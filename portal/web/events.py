@@ -42,12 +42,12 @@ FIELDS = {
 @access(MEMBER)
 def mine(member: Member) -> ResponseReturnValue:
     """`/events`: who sees me, by default and at each event, and which details."""
-    usual, *rows = visibility.matrix(member, events.of(member))
+    usual, *rows = visibility.matrix(member)
     return render_template(
         "events/mine.html",
         usual=usual,
         rows=rows,
-        lines={code: lists.seen(member, audience, None) for code, audience in AUDIENCES.items()},
+        lines={each.audience.code: lists.line(member, each.audience) if each.sees else None for each in usual.cells},
         fields=FIELDS,
         short_why=SHORT_WHY,
         why=why,

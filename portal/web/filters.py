@@ -18,7 +18,7 @@ from portal.extensions import settings
 from portal.models import Member
 from portal.purposes import BACKUP_DAYS, CHOICES, HOLDINGS
 from portal.vocabulary import Door, Personal
-from portal.web.headers import integrity, static_url
+from portal.web import drawn
 
 STATES = {
     "received": ("Received, in progress", "wait"),
@@ -146,12 +146,10 @@ def init_app(app: Flask) -> None:
         "said": said,
         "own_words": lambda text: text not in LIBRARY_WORDS,
     }
-    app.jinja_env.globals |= {
-        "static_url": static_url,
-        "integrity": integrity,
-        "flashes": _flashes,
-        "backup_days": BACKUP_DAYS,
-    }
+    app.jinja_env.globals |= {"flashes": _flashes, "drawn": drawn, "backup_days": BACKUP_DAYS}
+    drawn_once = app.jinja_env.get_template("components/icons.html").module
+    icons = {name: drawn_once.icon(name) for name in drawn_once.names}  # type: ignore[attr-defined]
+    app.jinja_env.globals |= {"icons": icons, "wordmark": drawn_once.wordmark()}  # type: ignore[attr-defined]
     app.context_processor(frame)
 
 
@@ -224,19 +222,20 @@ def due_words(due_on: date, today: date) -> tuple[str, str]:
 def frame() -> dict[str, Any]:
     """What base.html shows around every page; asks neither the session nor the database."""
     config = settings()
-    visitor = g.get("visitor")
+    visit = g.get("visit")
     here = HERE.get(request.blueprint or "", "")
-    at_desk = visitor is not None and visitor.staff and (here in AT_DESK or not visitor.member)
+    is_staff, is_member = visit is not None and visit.staff, visit is not None and visit.member_id is not None
+    at_desk = is_staff and (here in AT_DESK or not is_member)
     return {
         "society": config.society_name,
         "short_name": config.society_short_name,
         "privacy_contact": config.privacy_contact,
         "dpo_contact": config.dpo_contact,
         "development": config.env == "development",
-        "signed_in": visitor is not None,
-        "is_staff": visitor is not None and visitor.staff,
-        "is_member": visitor is not None and visitor.member,
-        "signed_in_name": visitor.name if visitor else "",
+        "signed_in": visit is not None,
+        "is_staff": is_staff,
+        "is_member": is_member,
+        "signed_in_name": visit.name if visit else "",
         "at_desk": at_desk,
         "places": [
             (path, words, "" if name != here else "page" if path == request.path else "true")

@@ -26,7 +26,7 @@ def init_app(app: Flask) -> None:
 
 def guard() -> None:
     """503 while the gate is closed. The button and the one-click of an unsubscribe link go on to the journal."""
-    g.sign_in = g.visitor = None
+    g.sign_in = g.visit = None
     g.closed = request.endpoint not in ALWAYS and _is_closed(clock.now())
     if g.closed and not _is_opt_out():
         raise ServiceUnavailable(

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from base64 import b64encode
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from flask import Flask, Response, current_app, request
+from flask import Flask, Response, request
 
 from portal.extensions import settings
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 POLICY = "; ".join(
     (
@@ -38,40 +43,43 @@ HEADERS = {
 TWO_YEARS = "max-age=63072000; includeSubDomains"
 
 
+class Guarded:
+    """Around the application: no answer leaves without the headers, whoever made it. One that has its own keeps it."""
+
+    def __init__(self, app: WSGIApplication, headers: dict[str, str]) -> None:
+        self.app = app
+        self.headers = list(headers.items())
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        def start(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
+            own = {name for name, _ in headers}
+            return start_response(status, [*headers, *(each for each in self.headers if each[0] not in own)], *more)
+
+        return self.app(environ, start)
+
+
 def init_app(app: Flask) -> None:
     """Set the headers, and fingerprint the static files once."""
     folder = Path(app.static_folder or "")
     files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
     digests = {name: hashlib.sha256(path.read_bytes()) for name, path in files.items()}
-    app.extensions["portal.static"] = {name: digest.hexdigest()[:12] for name, digest in digests.items()}
-    app.extensions["portal.integrity"] = {
-        name: f"sha256-{b64encode(digest.digest()).decode()}" for name, digest in digests.items()
-    }
-    app.after_request(add)
+    marks = app.extensions["portal.static"] = {name: digest.hexdigest()[:12] for name, digest in digests.items()}
+    # By which a browser sees that a script is the one that the page was made for (SRI).
+    proofs = {name: f"sha256-{b64encode(digest.digest()).decode()}" for name, digest in digests.items()}
+    app.jinja_env.globals["integrity"] = proofs.__getitem__
+    # Built by hand: the page that refuses a foreign host has no map of addresses to ask.
+    addresses = {name: f"{app.static_url_path}/{name}?v={mark}" for name, mark in marks.items()}
+    app.jinja_env.globals["static_url"] = addresses.__getitem__
+    with app.app_context():
+        secure = {"Strict-Transport-Security": TWO_YEARS} if settings().secure else {}
+    app.wsgi_app = Guarded(app.wsgi_app, HEADERS | secure)  # type: ignore[method-assign]
+    app.after_request(keep)
 
 
-def add(response: Response) -> Response:
-    """Add the headers. Pages are never stored; a static file asked for by its fingerprint may be kept for ever."""
-    for name, value in HEADERS.items():
-        response.headers.setdefault(name, value)
-    if settings().secure:
-        response.headers.setdefault("Strict-Transport-Security", TWO_YEARS)
+def keep(response: Response) -> Response:
+    """Pages are never stored; a static file asked for by its fingerprint may be kept for ever."""
     if request.endpoint == "static" and "v" in request.args and response.status_code < 400:
         response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
     elif request.endpoint != "static":
         response.headers.setdefault("Cache-Control", "no-store")
     return response
-
-
-def static_url(name: str) -> str:
-    """The address of a static file with its fingerprint; KeyError if there is no such file.
-
-    Built by hand: the page that refuses a foreign host has no map of addresses to ask.
-    """
-    return f"{current_app.static_url_path}/{name}?v={current_app.extensions['portal.static'][name]}"
-
-
-def integrity(name: str) -> str:
-    """The digest by which a browser sees that a script is the one that this page was made for (SRI); else KeyError."""
-    digest: str = current_app.extensions["portal.integrity"][name]
-    return digest

@@ -15,7 +15,7 @@ from portal import clock
 from portal.clock import in_words
 from portal.datamap import held, inventory
 from portal.datamap.held import Item, Listing
-from portal.domain import bounces, choices, conflicts, disclosures, notices, trail, values
+from portal.domain import at_a_glance, bounces, choices, conflicts, disclosures, trail, values
 from portal.domain.erasures import HOLDS
 from portal.domain.handling import EXTENSIONS, REFUSALS
 from portal.domain.kinds import KINDS
@@ -174,12 +174,13 @@ def page(member: Member) -> ResponseReturnValue:
     """
     now = clock.now()
     found = held.glimpse(member.id, few=FEW, now=now)
+    seen = at_a_glance.answers(member.id, member.email_key, now=now)
     items = list(_in_words_of(member.country, found.items))
     return render_template(
         "held/held.html",
         groups=[_group(slug, kind, items, found.lists) for slug, kind in SLUGS.items()],
         restricted_at=found.facts.restricted_at,
-        trouble=bounces.trouble(member),
+        trouble=seen.trouble,
         address=member.email,
         now=now,
         stored=PORTAL,
@@ -189,7 +190,7 @@ def page(member: Member) -> ResponseReturnValue:
         never_held=NEVER_HELD,
         opened="open" in request.args,
         take=request.args.get("take", ""),
-        stands=notices.for_member(member.id, clock.now()),
+        stands=seen.stands,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
 from flask import Blueprint, abort, render_template, request
 from flask.typing import ResponseReturnValue
@@ -13,7 +14,7 @@ from portal import clock
 from portal.domain import disclosures, history
 from portal.domain.choices import answer_words, question_words
 from portal.domain.history import Entry, Sort
-from portal.models import ChoiceRow, Disclosure, Member
+from portal.models import ChoiceRow, Disclosure
 from portal.purposes import PERIODS
 from portal.vocabulary import Door
 from portal.web.access import MEMBER, access
@@ -42,14 +43,14 @@ class Line:
 
 @bp.get("/history")
 @access(MEMBER)
-def page(member: Member) -> ResponseReturnValue:
+def page(member_id: UUID) -> ResponseReturnValue:
     """`/history`: everything, the newest first; `?kind=` shows a part of it, `?before=` goes on."""
     today = clock.society_date(clock.now())
     asked, before = request.args.get("kind", ""), request.args.get("before", "")
     if asked and asked not in [*Sort]:
         abort(404)
     try:
-        found = history.page(member.id, limit=MANY, today=today, only=Sort(asked) if asked else None, before=before)
+        found = history.page(member_id, limit=MANY, today=today, only=Sort(asked) if asked else None, before=before)
     except ValueError:
         abort(404)
     return render_template(
@@ -66,9 +67,9 @@ def page(member: Member) -> ResponseReturnValue:
 
 @bp.get("/history/<int(max=2147483647):number>")
 @access(MEMBER)
-def one(member: Member, number: int) -> ResponseReturnValue:
+def one(member_id: UUID, number: int) -> ResponseReturnValue:
     """`/history/<row>`: one answer with its wording, notice, door and time."""
-    found = history.proof(member.id, number)
+    found = history.proof(member_id, number)
     if found is None:
         abort(404)
     row = found.row

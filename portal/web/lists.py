@@ -136,7 +136,7 @@ def told(number: str) -> ResponseReturnValue:
 
 
 def _recalls(form: RecallForm | None = None) -> str:
-    waiting = [(each, recalls.message(each)) for each in recalls.waiting()]
+    waiting = [(each, recalls.message(each)) for each in recalls.waiting(now=clock.now())]
     return render_template("lists/recalls.html", form=form, waiting=waiting, audiences=AUDIENCES)
 
 
@@ -214,7 +214,7 @@ def _page(form: ListForm, *, before: int = 0) -> str:
         before=before,
         seconded=settings().desk_requires_second_person,
         good_for=lists.GOOD_FOR.days,
-        to_tell=len(recalls.waiting()),
+        to_tell=len(recalls.waiting(now=clock.now())),
     )
 
 

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, abort, flash, redirect, render_template, url_for
+from collections.abc import Mapping
+from types import MappingProxyType
+from uuid import UUID
+
+from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from portal import clock
 from portal.datamap import inventory
-from portal.domain import changes, choices, members, recognitions, values
+from portal.domain import at_a_glance, choices, members, recognitions, values
 from portal.domain.errors import StaleRecord, TooManyChanges
 from portal.extensions import Base, limiter
 from portal.models import Member
 from portal.purposes import SUPPRESS
 from portal.vocabulary import Door, Kind
 from portal.web.access import MEMBER, PUBLIC, RECENT, access, by_network
-from portal.web.forms.members import ENTRIES, FREE_TEXT, BaseProfileForm, EmailForm, profile_form
+from portal.web.forms import Unsent
+from portal.web.forms.members import ENTRIES, SECTIONS, BaseProfileForm, EmailForm, profile_form, profile_unsent
 from portal.web.forms.signin import EmptyForm
 
 bp = Blueprint("members", __name__)
@@ -30,24 +35,28 @@ def profile(member: Member) -> ResponseReturnValue:
     """`/profile`: Member Information."""
     shown = [each for each in inventory.entries(Base.metadata, table="member") if each.column.name not in HIDDEN]
     groups = {group: [each for each in shown if each.note.kind is group] for group in GROUPS}
+    seen = at_a_glance.profile(member.id, now=clock.now())
     return render_template(
         "members/profile.html",
         member=member,
         groups=groups,
         labels=values.address_labels(member.country),
-        suppressed=choices.standing(member.id)[SUPPRESS],
+        suppressed=seen.standing[SUPPRESS],
         recognitions=recognitions.of(member),
-        waiting=members.waiting_change(member),
-        ways=changes.ways(member.id, now=clock.now()),
+        waiting=seen.waiting,
+        ways=seen.ways,
         doubts=values.address_doubts(member.country, {name: getattr(member, name) for name in ADDRESS}),
     )
 
 
 @bp.route("/profile/edit", methods=["GET", "POST"])
 @access(MEMBER)
-def edit(member: Member) -> ResponseReturnValue:
+def edit(member_id: UUID) -> ResponseReturnValue:
     """`/profile/edit`: Change Contact/Profile Info."""
-    suppressed = choices.standing(member.id)[SUPPRESS].value == "yes"
+    suppressed = choices.standing(member_id)[SUPPRESS].value == "yes"
+    if request.method != "POST":
+        return _form(profile_unsent(members.record(member_id), suppressed=suppressed))
+    member = members.one(member_id)
     form = profile_form(member, suppressed=suppressed)
     newer: dict[str, str] = {}
     if form.validate_on_submit():
@@ -57,16 +66,17 @@ def edit(member: Member) -> ResponseReturnValue:
         except StaleRecord as error:
             form.refuse("", str(error))
             newer = form.take_up(member)
+    return _form(form, newer), 422
+
+
+def _form(form: BaseProfileForm | Unsent, newer: Mapping[str, str] = MappingProxyType({})) -> str:
     return render_template(
         "members/edit.html",
         form=form,
         newer=newer,
-        member=member,
-        entries=ENTRIES,
-        free_text=FREE_TEXT,
-        groups=GROUPS,
+        sections=SECTIONS,
         labels=values.address_labels(form["country"].data or ""),
-    ), 422 if form.errors else 200
+    )
 
 
 @bp.route("/profile/email", methods=["GET", "POST"])

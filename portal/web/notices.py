@@ -12,6 +12,7 @@ from portal.datamap.notice_tables import Record
 from portal.domain import agreements, notices
 from portal.domain.errors import StaleRecord
 from portal.domain.notices import NoticeFor
+from portal.domain.signin import Visit
 from portal.extensions import Base
 from portal.models import Member, Notice
 from portal.models.notice import CHANGE_WORDS
@@ -89,8 +90,10 @@ def cookies() -> ResponseReturnValue:
 
 
 def _for_visitor() -> NoticeFor:
-    member = g.sign_in.account.member if g.sign_in else None
-    return notices.for_member(member.id, clock.now()) if member else notices.for_anybody(clock.now())
+    visit: Visit | None = g.visit
+    if visit is None or visit.member_id is None:
+        return notices.for_anybody(clock.now())
+    return notices.for_member(visit.member_id, clock.now())
 
 
 def _in_full(version: int | str) -> Notice:

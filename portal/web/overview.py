@@ -6,38 +6,43 @@ from flask import Blueprint, g, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 
 from portal import clock
-from portal.domain import bounces, choices, events, history, members, notices, progress, requests
+from portal.domain import at_a_glance, history
 from portal.domain.kinds import KINDS
+from portal.domain.signin import Visit
 from portal.models.notice import CHANGE_WORDS
+from portal.purposes import CHOICES
 from portal.web.access import PUBLIC, access
 from portal.web.history import line
 
 bp = Blueprint("overview", __name__)
 
 LATELY = 4  # rows of what changed lately
+TOPICS = [code for code in CHOICES if code.startswith("topic_")]
 
 
 @bp.get("/")
 @access(PUBLIC)
 def start() -> ResponseReturnValue:
     """`/`: the front door, and the overview behind it."""
-    if g.sign_in is None:
+    visit: Visit | None = g.visit
+    if visit is None:
         return render_template("overview/start.html")
-    member = g.sign_in.account.member
-    if member is None:
+    if visit.member_id is None:
         return redirect(url_for("desk.queue"), 303)
-    standing, today = choices.standing(member.id), clock.society_date(clock.now())
+    now = clock.now()
+    seen = at_a_glance.overview(visit.member_id, visit.email_key, now=now)
+    lately = history.page(visit.member_id, limit=LATELY, today=clock.society_date(now)).entries
     return render_template(
         "overview/overview.html",
-        member=member,
-        standing=standing,
+        member=visit,
+        standing=seen.standing,
         kinds=KINDS,
-        due_on=progress.due_on,
-        requests=[each for each in requests.of(member) if each.is_open],
-        coming=[each.event for each in reversed(events.of(member)) if each.event.ends_on >= today],
-        lately=[line(entry) for entry in history.page(member.id, limit=LATELY, today=today).entries],
-        waiting=members.waiting_change(member),
-        stands=notices.for_member(member.id, clock.now()),
+        requests=seen.requests,
+        coming=seen.coming,
+        topics=[seen.standing[code].choice.label for code in TOPICS if seen.standing[code].value == "on"],
+        lately=[line(entry) for entry in lately],
+        waiting=seen.waiting,
+        stands=seen.stands,
         change_words=CHANGE_WORDS,
-        trouble=bounces.trouble(member),
+        trouble=seen.trouble,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from uuid import UUID
 
 from flask import Blueprint, abort, flash, redirect, render_template, url_for
 from flask import request as sent
@@ -37,17 +38,17 @@ ABOUT_RECOGNITION = ("correction", "objection")
 
 @bp.get("/requests")
 @access(MEMBER)
-def mine(member: Member) -> ResponseReturnValue:
+def mine(member_id: UUID) -> ResponseReturnValue:
     """`/requests`: what I asked and where it stands."""
-    return render_template("requests/mine.html", requests=requests.of(member), kinds=KINDS, due_on=progress.due_on)
+    return render_template("requests/mine.html", requests=requests.of(member_id), kinds=KINDS)
 
 
 @bp.get("/requests/new")
 @access(MEMBER)
-def new(member: Member) -> ResponseReturnValue:
+def new(member_id: UUID) -> ResponseReturnValue:
     """`/requests/new`: the kinds, each in plain words."""
-    opened = {kind: requests.open_request(member.id, kind) for kind in FILED if KINDS[kind].once}
-    return render_template("requests/new.html", kinds=FILED, groups=GROUPS, opened=opened, due_on=progress.due_on)
+    opened = requests.open_by_kind(member_id)
+    return render_template("requests/new.html", kinds=FILED, groups=GROUPS, opened=opened)
 
 
 @bp.route("/requests/new/<kind>", methods=["GET", "POST"])
@@ -195,6 +196,7 @@ def _page(member: Member, request: DataSubjectRequest, form: AddForm) -> str:
         how_known=progress.how_known(request),
         next_steps=progress.comes_next(request),
         steps=requests.told(request),
+        lines=request.lines if request.kind in ERASING else (),
         later=requests.continued_by(request),
         earlier=requests.continues(request),
         authority=AUTHORITIES.get(member.country),

@@ -56,7 +56,7 @@ WRONG = "This email address and password do not match. Check both, or ask for a 
 @limiter.limit("10 per 5 minutes", key_func=by_address, methods=["POST"])
 def sign_in() -> ResponseReturnValue:
     """`/sign-in`."""
-    if g.sign_in is not None:
+    if g.visit is not None and request.method != "POST":
         return redirect(_onward(), 303)
     form = SignInForm()
     if not form.validate_on_submit():

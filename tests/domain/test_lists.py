@@ -244,7 +244,7 @@ def test_a_no_during_a_release_is_after_it_and_comes_up_as_a_recall(app: Flask, 
 
     put, _ = together(app, release, refuse)
     assert put == 1
-    (recall,) = recalls.waiting()
+    (recall,) = recalls.waiting(now=NOW)
     assert [each.name for each in recall.lines] == [f"{recall.number}-1"]
     _, rows = released("sponsors", fair)
     assert rows == []
@@ -265,10 +265,27 @@ def test_a_no_that_is_under_way_is_either_before_or_after(app: Flask, people: Pe
     _, put = together(app, refuse, release)
     told = db.session.scalars(select(Disclosure)).all()
     assert len(told) == put == len(out.getvalue().splitlines()) - 1
-    assert len(recalls.waiting()) == put
+    assert len(recalls.waiting(now=NOW)) == put
 
 
 # Afterwards -----------------------------------------------------------------------------------------------
+
+
+LATER = NOW + timedelta(days=2)  # nothing is looked at any more only because it is new
+
+
+@pytest.mark.parametrize("code", sorted({audience.choice for audience in AUDIENCES.values()}))
+def test_the_database_marks_what_a_new_answer_may_recall(people: People, fair: Event, code: str) -> None:
+    """By whatever door it comes: the recalls look at no row else."""
+    with writes():
+        answer(people.bob.id, "sponsor_sharing", "yes", fair)
+    released("sponsors", fair)
+    marked = select(Disclosure.subject_id).where(Disclosure.doubtful)
+    assert db.session.scalars(marked).all() == []
+    with writes():
+        answer(people.bob.id, code, "no")
+        answer(people.alice.id, "post", "no")
+    assert db.session.scalars(marked).all() == [people.bob.id]
 
 
 def test_recalls_name_lines_and_are_ticked_once(people: People, fair: Event) -> None:
@@ -281,12 +298,12 @@ def test_recalls_name_lines_and_are_ticked_once(people: People, fair: Event) -> 
     roster = lists.roster("FAIR", limit=9)
     assert roster is not None
     assert [each["last_name"] for each in roster.people] == ["Okonkwo-Lindqvist"]
-    assert recalls.waiting() == []
+    assert recalls.waiting(now=LATER) == []
 
     with writes():
         answer(people.alice.id, "attendee_list", "attendees", fair)  # tighter than public
         db.session.get_one(Subject, people.bob.id).restricted_at = NOW
-    first, second = recalls.waiting()
+    first, second = recalls.waiting(now=LATER)
     assert (first.number, first.recipient, [each.what for each in first.lines]) == (
         public.number, "The programme", ["delete"],
     )  # fmt: skip
@@ -302,16 +319,16 @@ def test_recalls_name_lines_and_are_ticked_once(people: People, fair: Event) -> 
         assert name not in text
 
     with writes():
-        assert recalls.done(second.number, seen=second.digest, by=people.dana, now=NOW) == 1
-        assert recalls.done(second.number, seen=second.digest, by=people.dana, now=NOW) == 0
+        assert recalls.done(second.number, seen=second.digest, by=people.dana, now=LATER) == 1
+        assert recalls.done(second.number, seen=second.digest, by=people.dana, now=LATER) == 0
         with pytest.raises(StaleRecord):
-            recalls.done(first.number, seen="older", by=people.dana, now=NOW)
-    assert [each.number for each in recalls.waiting()] == [public.number]
+            recalls.done(first.number, seen="older", by=people.dana, now=LATER)
+    assert [each.number for each in recalls.waiting(now=LATER)] == [public.number]
     with writes():
         db.session.get_one(Subject, people.bob.id).erased_at = NOW
         db.session.execute(delete(Registration).where(Registration.member_id == people.bob.id))
         db.session.execute(delete(Member).where(Member.id == people.bob.id))
-    again = recalls.waiting(number=sponsors.number)
+    again = recalls.waiting(number=sponsors.number, now=LATER)
     assert [(each.name, each.what) for each in again[0].lines] == [(f"{sponsors.number}-2", "delete")]
     assert "delete these lines" in recalls.message(again[0])
     told = disclosures.sentence(at=NOW, recipient="Acme", fields="email", recalled="delete", recalled_at=NOW)
@@ -356,7 +373,7 @@ def test_what_left_outside_is_told_when_it_may_be(people: People, clock: Any) ->
     assert sees(NOW) == ["Hotel Aurora", "Court"]
     with writes():
         db.session.get_one(Subject, people.alice.id).erased_at = NOW
-    (recall,) = recalls.waiting()  # not the court: an authority with a case is no recipient
+    (recall,) = recalls.waiting(now=LATER)  # not the court: an authority with a case is no recipient
     assert (recall.number, recalls.message(recall).count(f"D-{hotel.id}")) == (f"D-{hotel.id}", 1)
 
 
@@ -366,4 +383,4 @@ def test_a_choice_by_its_page_is_obeyed_at_once(people: People, fair: Event) -> 
     with writes():
         choices.change(people.alice.subject, "employer_sharing", to="no", via=Door.PAGE, now=NOW)
     assert released("employers", None)[1] == []
-    assert [each.audience for each in recalls.waiting()] == ["employers"]
+    assert [each.audience for each in recalls.waiting(now=LATER)] == ["employers"]

@@ -43,6 +43,7 @@ INTERNAL = {
     "choice.journal_id",
     "data_subject_request.id",
     "data_subject_request.operation_id",
+    "disclosure.doubtful",
     "disclosure.id",
     "email_change.id",
     "erasure_line.id",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from flask_wtf import FlaskForm
 from wtforms import Field, PasswordField, StringField
@@ -84,6 +85,77 @@ class RecentForm(Form):
         text = "This is not your password." if self.password.data else "Enter your password, to show that it is you."
         self.refuse("password", text)
         return False
+
+
+class Choice(NamedTuple):
+    """One of the answers that a control offers, as WTForms gives them to a template."""
+
+    value: str
+    label: str
+    selected: bool
+
+
+@dataclass(frozen=True)
+class Control:
+    """A field as a template asks it, filled, before anything was sent: nothing is parsed, nothing can be wrong."""
+
+    of: Field
+    id: str
+    name: str
+    type: str
+    label: Any
+    description: str
+    data: Any
+    errors = ()
+
+    @classmethod
+    def like(cls, field: Field | Control, data: Any) -> Control:
+        """The same control with another value."""
+        of = field.of if isinstance(field, Control) else field
+        return cls(of, of.id, of.name, of.type, of.label, of.description, data)
+
+    def _value(self) -> str:
+        return "" if self.data is None else str(self.data)
+
+    @staticmethod
+    def text(field: Field | Control) -> str:
+        """What stands in a control that is typed into."""
+        written: str = field._value()  # type: ignore[union-attr]
+        return written
+
+    def iter_choices(self) -> Iterator[Choice]:
+        """The answers, one of them selected."""
+        return (Choice(each.value, each.label, each.value == self.data) for each in self.of.choices)  # type: ignore[attr-defined]
+
+    def options(self) -> Any:
+        """What stands between the tags of a control that draws its own answers."""
+        return self.of.options_for(self.data)  # type: ignore[attr-defined]
+
+    def has_groups(self) -> bool:
+        """None of ours has."""
+        return False
+
+
+class Unsent:
+    """A form as a GET shows it: the controls of a class of forms, with values. To take what was sent, make the form."""
+
+    errors: Mapping[str, Any] = {}
+
+    def __init__(self, form: type[Form], values: Mapping[str, Any]) -> None:
+        self.controls = {name: Control.like(field, values.get(name)) for name, field in _fields(form).items()}
+
+    def __getitem__(self, name: str) -> Control:
+        return self.controls[name]
+
+
+_bound: dict[type[Form], Mapping[str, Field]] = {}
+
+
+def _fields(form: type[Form]) -> Mapping[str, Field]:
+    """The fields of a form, made once; only what is the same for everybody may be read of them."""
+    if form not in _bound:
+        _bound[form] = {field.short_name: field for field in form(formdata=None) if field.type != "CSRFTokenField"}
+    return _bound[form]
 
 
 class AddressForm(Form):

@@ -12,7 +12,7 @@ from wtforms.widgets import HiddenInput
 
 from portal.domain.choices import Standing
 from portal.purposes import CHOICES, Choice
-from portal.web.forms import Form
+from portal.web.forms import Form, Unsent
 
 
 class BaseChoicesForm(Form):
@@ -52,4 +52,13 @@ ChoicesForm = cast(
 
 def choices_form(standing: Mapping[str, Standing], *, seen: int) -> BaseChoicesForm:
     """The form filled from what stands, or from what was sent."""
-    return ChoicesForm(data={code: each.value for code, each in standing.items()} | {"seen": seen})
+    return ChoicesForm(data=_shown(standing, seen))
+
+
+def choices_unsent(standing: Mapping[str, Standing], *, seen: int) -> Unsent:
+    """The same, only to be shown."""
+    return Unsent(ChoicesForm, _shown(standing, seen))
+
+
+def _shown(standing: Mapping[str, Standing], seen: int) -> dict[str, str | int]:
+    return {code: each.value for code, each in standing.items()} | {"seen": seen}

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import date
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from markupsafe import Markup
-from sqlalchemy import Date, Text
+from sqlalchemy import Date, Row, Text
 from wtforms import BooleanField, Field, HiddenField, IntegerField, SelectField, StringField, TextAreaField
 from wtforms.fields import EmailField
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]
@@ -23,15 +23,50 @@ from portal.extensions import Base
 from portal.models import Member
 from portal.models.member import LONG
 from portal.purposes import CHOICES, SUPPRESS
-from portal.vocabulary import Edit
-from portal.web.forms import Form, RecentForm, at_most, email_address, trim
+from portal.vocabulary import Edit, Kind
+from portal.web.forms import Form, RecentForm, Unsent, at_most, email_address, trim
 
 ENTRIES: Mapping[str, Entry] = {
     entry.column.name: entry for entry in inventory.entries(Base.metadata, edit=Edit.MEMBER, table="member")
 }
 COUNTRIES = {"": "Choose a country", **dict(values.countries())}
 PHONES = ("phone", "mobile")
-FREE_TEXT = ("education", "work_experience", "certifications", "interests", "demographics")
+GROUPS = (Kind.IDENTITY, Kind.CONTACT, Kind.WORK, Kind.ABOUT)
+NOTHING_MORE = "Please nothing about health, religion, politics or origin."
+HINTS = {
+    **dict.fromkeys(("education", "work_experience", "certifications", "demographics"), NOTHING_MORE),
+    "interests": f"One a line. {NOTHING_MORE}",
+    "birth_date": "As year-month-day, for instance 1964-05-31.",
+    **dict.fromkeys(PHONES, "With the country's code, for instance +1 919 555 0143."),
+}
+
+
+class Asked(NamedTuple):
+    """A field of the form as its page words it: its name, its label, and what the macro `field` is told beside."""
+
+    name: str
+    label: str
+    said: Mapping[str, Any]
+
+
+def _asked(name: str, entry: Entry) -> Asked:
+    note = entry.note
+    return Asked(
+        name,
+        note.label,
+        {
+            "hint": HINTS.get(name),
+            "why": note.why or None,
+            "autocomplete": note.autocomplete,
+            "optional": not note.required,
+            "type": "tel" if name in PHONES else None,
+        },
+    )
+
+
+SECTIONS: Mapping[Kind, tuple[Asked, ...]] = {
+    group: tuple(_asked(name, entry) for name, entry in ENTRIES.items() if entry.note.kind is group) for group in GROUPS
+}
 
 
 class BaseProfileForm(Form):
@@ -65,11 +100,16 @@ class CountryField(StringField):
 
     def options(self) -> Markup:
         """The options as HTML, with the answer selected."""
-        return _country_options(self.data if self.data in COUNTRIES else "")
+        return self.options_for(self.data)
+
+    @staticmethod
+    def options_for(chosen: str | None) -> Markup:
+        """The same for another answer."""
+        return _country_options(chosen if chosen in COUNTRIES else "")
 
 
 @lru_cache(maxsize=300)
-def _country_options(chosen: str) -> Markup:
+def _country_options(chosen: str | None) -> Markup:
     option, selected = Markup('<option value="{}"{}>{}</option>'), Markup(" selected")
     shown = COUNTRIES.items()
     return Markup("\n").join(option.format(code, selected if code == chosen else "", name) for code, name in shown)
@@ -138,12 +178,22 @@ ProfileForm = cast(
 
 def profile_form(member: Member, *, suppressed: bool) -> BaseProfileForm:
     """The form filled from the record, or from what was sent."""
-    shown = {name: getattr(member, name) for name in ENTRIES}
+    return ProfileForm(data=_shown(member, suppressed))
+
+
+def profile_unsent(record: Row[Any], *, suppressed: bool) -> Unsent:
+    """The same, only to be shown."""
+    return Unsent(ProfileForm, _shown(record, suppressed))
+
+
+def _shown(record: Member | Row[Any], suppressed: bool) -> dict[str, Any]:
+    shown = {name: getattr(record, name) for name in ENTRIES}
     shown |= {name: values.phone_shown(shown[name]) for name in PHONES if shown[name]}
-    return ProfileForm(
-        data=shown
-        | {"version": member.version, "suppress": suppressed, "suppress_shown": "yes" if suppressed else "no"}
-    )
+    return shown | {
+        "version": record.version,
+        "suppress": suppressed,
+        "suppress_shown": "yes" if suppressed else "no",
+    }
 
 
 def reachable(form: Form, field: Field) -> None:
