@@ -68,6 +68,7 @@ AUDIT := $(BIN)/python -W ignore -m tests.audit
 # Each can be run alone; the scan of headers wants root, nginx and the ports 80 and 443.
 audit-attack: .venv/installed .audit/ready
 	$(AUDIT).forms --examples 100000
+	$(AUDIT).forms --examples 3000 --database postgresql
 	for target in tokens csv mail; do PYTHONPATH=.audit/fuzzer $(AUDIT).fuzz $$target --runs 334000 || exit 1; done
 	$(AUDIT).keys
 	$(AUDIT).canaries --members 200
