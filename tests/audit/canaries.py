@@ -31,7 +31,7 @@ from sqlalchemy import select
 from portal import clock
 from portal.domain import erasures, passwords, requests
 from portal.extensions import db
-from portal.models import Account, Member
+from portal.models import Account, DataSubjectRequest, Member
 from portal.vocabulary import Door
 from tests import databases
 from tests.browse import filled, tags
@@ -161,9 +161,11 @@ def erase(live: Live, addresses: list[str]) -> None:
         for number, address in enumerate(addresses):
             with writes():
                 person = db.session.scalars(select(Member).where(Member.email == address)).one()
-                for each in requests.of(person):
-                    if each.is_open:
-                        requests.withdraw(person, each, now=now)
+                still = select(DataSubjectRequest).where(
+                    DataSubjectRequest.subject_id == person.id, DataSubjectRequest.closed_at.is_(None)
+                )
+                for each in db.session.scalars(still).all():
+                    requests.withdraw(person, each, now=now)
                 then, name = now - timedelta(days=4), f"erase-{number}"
                 asked = requests.file(person, "erasure", details="", operation_id=name, via=Door.PAGE, now=then)
                 erasures.approve(asked, now=now)
