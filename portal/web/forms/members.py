@@ -32,12 +32,12 @@ ENTRIES: Mapping[str, Entry] = {
 COUNTRIES = {"": "Choose a country", **dict(values.countries())}
 PHONES = ("phone", "mobile")
 GROUPS = (Kind.IDENTITY, Kind.CONTACT, Kind.WORK, Kind.ABOUT)
-NOTHING_MORE = "Please nothing about health, religion, politics or origin."
+NOTHING_MORE = "Please write nothing about health, religion, politics or origin."
 HINTS = {
     **dict.fromkeys(("education", "work_experience", "certifications", "demographics"), NOTHING_MORE),
-    "interests": f"One a line. {NOTHING_MORE}",
-    "birth_date": "As year-month-day, for instance 1964-05-31.",
-    **dict.fromkeys(PHONES, "With the country's code, for instance +1 919 555 0143."),
+    "interests": f"One on each line. {NOTHING_MORE}",
+    "birth_date": "As year-month-day, for example 1964-05-31.",
+    **dict.fromkeys(PHONES, "With the country code, for example +1 919 555 0143."),
 }
 
 
