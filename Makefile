@@ -5,7 +5,7 @@ BIN := .venv/bin
 LOCKED := requirements.txt tests/requirements.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help test lint lock promises bench drill audit audit-attack
+.PHONY: help test lint lock promises bench drill audit audit-attack audit-words audit-mails
 
 help:  ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -53,7 +53,7 @@ drill: .venv/installed  ## restore yesterday's database and see that nobody come
 	$(BIN)/python -m tests.drills.restore
 	$(BIN)/python -m tests.drills.restore --database postgresql
 
-audit: audit-attack  ## attack a portal on loopback with tools that others made (docs/audit.md); about two hours
+audit: audit-attack audit-words audit-mails  ## attack a portal on loopback with tools that others made (docs/audit.md); about two hours
 
 AUDIT := $(BIN)/python -W ignore -m tests.audit
 
@@ -75,6 +75,15 @@ audit-attack: .venv/installed .audit/ready
 	$(AUDIT).crawl --minutes 6
 	$(AUDIT).inject --minutes 2
 	$(AUDIT).headers
+
+audit-words: .venv/installed  ## how hard the pages and mails are to read (docs/wording.md)
+	$(AUDIT).words
+
+.audit/caniemail/node_modules:
+	npm install --silent --no-audit --no-fund --ignore-scripts --prefix .audit/caniemail caniemail@2.0.2
+
+audit-mails: .venv/installed .audit/caniemail/node_modules  ## what large mail programs do not support (docs/mail.md)
+	$(AUDIT).mails
 
 lint: .venv/installed  ## check style, types and layers
 	$(BIN)/ruff check

@@ -431,7 +431,7 @@ def test_what_has_ended_stays_so_when_the_clock_goes_back(browse: Browse, people
         closed_at = worker.close_for_good(closed_at)
     for moment in (began + 20 * MINUTE, began + timedelta(days=29), began - timedelta(days=365), began):
         clock.move_to(moment)
-        assert "has ended" in browse(link_in(message), status=410, as_=None).said
+        assert "has expired" in browse(link_in(message), status=410, as_=None).said
         browse("/profile", status=303, as_=people.alice)
         browse.with_cookies(kept, "a copy")
         browse("/profile", status=303)
