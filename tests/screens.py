@@ -518,7 +518,7 @@ def erasing(walk: Walk) -> None:
         page.goto("/requests")
         page.locator("main .card a").first.click()
         walk.shot(page, "erasure-waits")
-        page.get_by_role("link", name="Do not wait").click()
+        page.get_by_role("link", name="Delete without waiting").click()
         walk.shot(page, "erasure-do-not-wait")
         walk.shot(page, "erasure-keep", walk.link("/requests/keep/", "lucja.zdzblowska@example.org"))
         walk.press(page, "Confirm")

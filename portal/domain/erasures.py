@@ -48,7 +48,7 @@ def plan(member_id: UUID, *, scope: str = "", now: datetime) -> Plan:
 
 
 def wait_until(request: DataSubjectRequest) -> datetime:
-    """Nothing is deleted before: 72 hours after the receipt, or when the member pressed **Do not wait**."""
+    """Nothing is deleted before: 72 hours after the receipt, or when the member pressed **Delete without waiting**."""
     return request.wait_until or request.received_at + COOLING_OFF
 
 

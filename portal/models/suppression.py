@@ -15,7 +15,7 @@ from portal.models.member import Member, Subject
 from portal.purposes import CHOICES, SUPPRESS, topic_choice
 from portal.vocabulary import Keep, Kind, Owner, internal, owned, personal
 
-SILENCE = Keep("so that nobody mails you again, under a keyed hash that shows no address", 100 * 365)
+SILENCE = Keep("so that nobody mails you again, under a code from which nobody can read your address", 100 * 365)
 SAFETY = Keep("so that a suspension for fraud or safety is not escaped by an erasure", 3 * 365)
 REASONS = ("erased", "bounced", "asked", "suspended")
 

@@ -31,9 +31,9 @@ def test_erasure(live: Live, open_browser: OpenBrowser) -> None:
     reads(page, "Withdrawn by you")
 
     reference = ask(page)
-    follow(page, "Do not wait")
+    follow(page, "Delete without waiting")
     reads(page, "nobody can bring it back")
-    press(page, "Do not wait")
+    press(page, "Delete without waiting")
     reads(page, "Our staff have not looked at it yet.")
     at_the_desk(desk, live.colleague(), f"/desk/requests/{reference}")
     for name in ("What we keep, and why", "Whom else we ask", "Approve"):

@@ -128,12 +128,12 @@ def test_do_not_wait(browse: Browse, people: People, filed: DataSubjectRequest, 
     clock.shift(timedelta(minutes=6))
     page = browse(path)
     assert "cannot be undone" in page.said
-    browse.press("Do not wait", status=422)
+    browse.press("Delete without waiting", status=422)
     for wrong in ("", "wrong-wrong-wrong", BOB_PASSWORD):
-        browse.press("Do not wait", {"Password": wrong}, status=422)
+        browse.press("Delete without waiting", {"Password": wrong}, status=422)
     assert row(filed).wait_until == NOW + erasures.COOLING_OFF
     stale = browse(path)
-    browse.press("Do not wait", {"Password": ALICE_PASSWORD})
+    browse.press("Delete without waiting", {"Password": ALICE_PASSWORD})
     page = browse.follow()
     assert "waiting time is over" in page.said
     assert "Our staff have not looked at it yet." in page.said
@@ -143,7 +143,7 @@ def test_do_not_wait(browse: Browse, people: People, filed: DataSubjectRequest, 
     browse(path, status=303)
     browse.open[browse.who] = stale
     clock.shift(timedelta(minutes=1))
-    browse.press("Do not wait", {"Password": ALICE_PASSWORD})
+    browse.press("Delete without waiting", {"Password": ALICE_PASSWORD})
     assert row(filed).wait_until == now
     assert [step.step for step in row(filed).steps].count("do_not_wait") == 1
     access = browse("/requests/new/access", status=303).location
