@@ -21,12 +21,13 @@ from sqlalchemy import delete, func, select, text, update
 from portal import clock as portal_clock
 from portal import journal
 from portal.cli import worker
-from portal.domain import choices, imports, optouts, unsubscribe
+from portal.domain import choices, imports, members, optouts, unsubscribe
 from portal.domain.errors import UnknownChoice
 from portal.extensions import db
-from portal.models import ChoiceRow, JournalMark, LinkRequest, Message, Subject
+from portal.models import ChoiceRow, JournalMark, LinkRequest, Member, Message, Subject, Suppression
+from portal.models.suppression import may_be_mailed
 from portal.purposes import SUPPRESS
-from portal.tokens import EVERYTHING, UnsubscribeToken, sign_unsubscribe
+from portal.tokens import EVERYTHING, UnsubscribeToken, sign_unsubscribe, suppression_hash
 from portal.vocabulary import Door
 from tests.databases import writes
 from tests.people import People
@@ -307,3 +308,25 @@ def test_a_journal_that_cannot_be_written_refuses_with_retry_after(
     assert answer.status_code == 503
     assert int(answer.headers["Retry-After"]) > 0
     assert not is_stopped(people)
+
+
+@pytest.mark.parametrize("reason", ["asked", "bounced"])
+@pytest.mark.parametrize("way", ["imported", "imported anew", "confirmed"])
+def test_an_address_that_gets_no_mail_gets_none_after_new_keys(app: Flask, people: People, reason: str, way: str) -> None:
+    """Whoever bears it later, by whatever door it came: the hash of the older key says so."""
+    address = "erin@moss.example.org"
+    with writes():
+        db.session.add(Suppression(keyed_hash=suppression_hash(address), reason=reason, at=portal_clock.now()))
+    app.config["SUPPRESSION_KEYS"] = (("s2", "another-key-of-some-length-4711"), *app.config["SUPPRESSION_KEYS"])
+    with writes():
+        if way == "confirmed":
+            members.set_email(people.bob, address, now=portal_clock.now())
+    if way != "confirmed":
+        known = "M-3003" if way == "imported" else "M-4004"
+        for email in ("before@moss.example.org", address) if way == "imported anew" else (address,):
+            file = f"member_id,email,first_name,last_name\n{known},{email},Erin,Moss\n".encode()
+            with writes():
+                imports.import_members(io.BytesIO(file), now=portal_clock.now())
+    query = select(Member.email).join(Member.subject).where(Member.email == address)
+    assert db.session.scalars(query).one() == address
+    assert db.session.scalars(query.where(may_be_mailed("events"))).all() == []

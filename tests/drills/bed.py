@@ -181,6 +181,9 @@ class Portal:
 
     def finish(self) -> None:
         """What was begun is ended: erasures are carried out, and mail is delivered until nothing waits any more."""
+        if "worker" in self.processes:
+            self.kill("worker")
+        self.time_passes()
         self.command("erasures", "run")
         self.deliver_the_rest()
 
