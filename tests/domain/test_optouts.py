@@ -29,6 +29,7 @@ from portal.models.suppression import may_be_mailed
 from portal.purposes import SUPPRESS
 from portal.tokens import EVERYTHING, UnsubscribeToken, sign_unsubscribe, suppression_hash
 from portal.vocabulary import Door
+from tests.conftest import Runner
 from tests.databases import writes
 from tests.people import People
 
@@ -330,3 +331,19 @@ def test_an_address_that_gets_no_mail_gets_none_after_new_keys(app: Flask, peopl
     query = select(Member.email).join(Member.subject).where(Member.email == address)
     assert db.session.scalars(query).one() == address
     assert db.session.scalars(query.where(may_be_mailed("events"))).all() == []
+
+
+@pytest.mark.parametrize("words", [("mail", "deliver"), ("broadcasts", "filter", "--topic", "events"), ("worker",)])
+def test_nothing_is_sent_while_a_key_is_dropped_by_which_somebody_is_silent(
+    app: Flask, run: Runner, people: People, words: tuple[str, ...]
+) -> None:
+    newer = ("s2", "another-key-of-some-length-4711")
+    with writes():
+        db.session.add(Suppression(keyed_hash=suppression_hash("a@b.example"), reason="asked", at=portal_clock.now()))
+    app.config["SUPPRESSION_KEYS"] = (newer,)
+    refused = run(*words, stdin="email\n")
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert "SUPPRESSION_KEYS lacks the key 's1'" in refused.stderr
+    if words != ("worker",):
+        app.config["SUPPRESSION_KEYS"] = (newer, ("s1", "whatever-it-is-it-bears-that-name"))
+        assert run(*words, stdin="email\n").exit_code == 0
