@@ -313,7 +313,9 @@ def test_a_journal_that_cannot_be_written_refuses_with_retry_after(
 
 @pytest.mark.parametrize("reason", ["asked", "bounced"])
 @pytest.mark.parametrize("way", ["imported", "imported anew", "confirmed"])
-def test_an_address_that_gets_no_mail_gets_none_after_new_keys(app: Flask, people: People, reason: str, way: str) -> None:
+def test_an_address_that_gets_no_mail_gets_none_after_new_keys(
+    app: Flask, people: People, reason: str, way: str
+) -> None:
     """Whoever bears it later, by whatever door it came: the hash of the older key says so."""
     address = "erin@moss.example.org"
     with writes():
