@@ -49,7 +49,9 @@ screens: .venv/installed  ## a picture of every page into screens/, to look at
 bench: .venv/installed  ## measure the portal against its limits (docs/bench.md); about four minutes
 	$(BIN)/python -m bench $(BENCH)
 
-drill: .venv/installed  ## restore yesterday's database and see that nobody comes back (docs/restore.md)
+N ?= 20
+drill: .venv/installed  ## kill, stop, fill and mislead it, and see that nothing is lost (docs/reliability.md; N=200 for the record)
+	$(BIN)/python -m tests.drills --times $(N) $(DRILL)
 	$(BIN)/python -m tests.drills.restore
 	$(BIN)/python -m tests.drills.restore --database postgresql
 

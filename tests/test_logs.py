@@ -103,7 +103,7 @@ def test_a_log_whose_disk_is_full_costs_no_page(app: Flask, monkeypatch: pytest.
 
     app.config["PROPAGATE_EXCEPTIONS"] = False
     app.add_url_rule("/break", "breaking", access(PUBLIC)(broken))
-    with io.TextIOWrapper(io.FileIO("/dev/full", "w"), write_through=True) as full:  # type: ignore[type-var]
+    with io.TextIOWrapper(io.FileIO("/dev/full", "w"), write_through=True) as full:
         monkeypatch.setattr(sys, "stderr", full)
         client = app.test_client()
         assert client.post("/sign-out").status_code == 400

@@ -47,6 +47,7 @@ def send(topic: str, subject: str, text: Path, html: Path | None, dry_run: bool)
         words = broadcasts.compose(topic, subject, _read(text), _read(html) if html else "")
     except CannotSend as refused:
         raise click.UsageError(str(refused)) from refused
+    worker.refuse_missing_key()
     worker.catch_up()
     with glance():
         those = broadcasts.audience(topic)
@@ -179,6 +180,7 @@ def filter_(topic: str) -> None:
     if "email" not in names:
         click.echo("The input has no column called email.", err=True)
         raise SystemExit(3)
+    worker.refuse_missing_key()
     worker.catch_up()
     with glance():
         references = broadcasts.allowed(topic)

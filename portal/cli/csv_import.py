@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm.exc import StaleDataError
 
 from portal import clock
+from portal.cli import worker
 from portal.domain.errors import ImportRefused
 from portal.domain.imports import Report
 from portal.extensions import glance, transaction
@@ -24,6 +25,7 @@ def bring(file: BinaryIO, verb: Verb, *, dry_run: bool, of: str) -> None:
 
     `of`: what others may change at the same time, as in "members".
     """
+    worker.refuse_missing_key()
     total = _size(file)
     try:
         with (

@@ -35,6 +35,7 @@ log = structlog.get_logger()
 @click.option("--watch", is_flag=True, help="Go on until stopped.")
 def deliver(watch: bool) -> None:
     """Deliver what is due, once; what it did goes to standard error."""
+    worker.refuse_missing_key()
     if watch:
         worker.run(every=1.0)
         return

@@ -15,7 +15,7 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 
-from portal.cli import datamap
+from portal.cli import datamap, worker
 from portal.extensions import db, settings
 
 GRACE = 10  # seconds to finish what is under way
@@ -34,6 +34,7 @@ def serve(workers: int) -> None:
     port = urlsplit(settings().url).port or 8000
     web = web_server("wsgi:app", port=port, workers=workers)
     datamap.refuse_unknown()
+    worker.refuse_missing_key()
     db.engine.dispose()
     root = os.path.dirname(current_app.root_path)
     stop = threading.Event()

@@ -23,7 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from portal import clock, logs
 from portal.cli import datamap, erasures, notices, requests
 from portal.datamap import retention
-from portal.domain import broadcasts, gate, limits, measures, optouts, signin, unsubscribe
+from portal.domain import broadcasts, gate, keys, limits, measures, optouts, signin, unsubscribe
 from portal.domain import requests as received
 from portal.domain.errors import DomainError
 from portal.domain.notices import Told
@@ -47,8 +47,26 @@ ANSWERS = {"unsubscribe": unsubscribe.answer, "password": signin.answer, "activa
 def worker(every: float) -> None:
     """Deliver mail and do the daily jobs until stopped (SIGINT or SIGTERM)."""
     datamap.refuse_unknown()
+    refuse_missing_key()
     logs.catch_the_rest()
     run(every=every)
+
+
+def refuse_missing_key() -> None:
+    """For what sends: raises ClickException while a key is dropped under which somebody is remembered as silent.
+
+    A database that is away is waited for.
+    """
+    try:
+        with glance():
+            ident = keys.missing()
+    except SQLAlchemyError:
+        return
+    if ident:
+        raise click.ClickException(
+            f"SUPPRESSION_KEYS lacks the key {ident!r}. The database remembers by it who must get no mail:"
+            " put it back, behind the newer ones."
+        )
 
 
 def run(*, every: float) -> None:

@@ -157,7 +157,8 @@ class Chunk:
     by_address: dict[str, Person] = field(default_factory=dict)
     by_old_address: dict[str, Person] = field(default_factory=dict)
     desk: dict[str, UUID] = field(default_factory=dict)
-    erased: set[str] = field(default_factory=set)
+    erased: set[str] = field(default_factory=set)  # addresses and numbered ids of people who were erased
+    remembered: dict[str, str] = field(default_factory=dict)  # addresses that get no mail, and the hash that says so
     silent: set[str] = field(default_factory=set)  # addresses given up here by somebody who wants no broadcasts
     proposed: set[tuple[UUID, str]] = field(default_factory=set)
     people: dict[UUID, Person] = field(default_factory=dict)  # all of them
@@ -214,7 +215,7 @@ def look_up(batch: Sequence[Entry], run: Run) -> Chunk:
         _look_up_answers(ids, found, chunk)
     desk = select(ACCOUNT.c.email_key, ACCOUNT.c.id).where(ACCOUNT.c.email_key.in_(addresses))
     chunk.desk = {row.email_key: row.id for row in db.session.execute(desk)}
-    chunk.erased = _erased(batch)
+    _look_up_suppressions(batch, chunk)
     chunk.silent = _silent(addresses)
     moving = [person for person in found.values() if person.signed_in]
     if moving:
@@ -270,13 +271,14 @@ def _look_up_answers(ids: list[UUID], found: dict[UUID, Person], chunk: Chunk) -
             found[person].last_import[code] = value
 
 
-def _erased(batch: Sequence[Entry]) -> set[str]:
-    """The addresses and numbered ids of the batch whose person was erased, under every key ever in use."""
+def _look_up_suppressions(batch: Sequence[Entry], chunk: Chunk) -> None:
+    """Whose person was erased, and which addresses get no mail, under every key ever in use."""
     names = {hashed: name for entry in batch for name in names_of(entry.key) for hashed in suppression_hashes(name)}
-    query = select(Suppression.keyed_hash).where(
-        Suppression.keyed_hash.in_(list(names)), Suppression.reason.in_(("erased", "suspended"))
-    )
-    return {names[hashed] for hashed in db.session.scalars(query)}
+    query = select(Suppression.keyed_hash, Suppression.reason).where(Suppression.keyed_hash.in_(list(names)))
+    for hashed, reason in db.session.execute(query):
+        chunk.remembered[names[hashed]] = hashed
+        if reason in ("erased", "suspended"):
+            chunk.erased.add(names[hashed])
 
 
 def names_of(key: Key) -> list[str]:

@@ -185,7 +185,7 @@ def new_person(entry: Entry, chunk: Chunk, run: Run) -> UUID:
     stored |= entry.values
     for name in PHONES & entry.values.keys():
         stored[name] = read_phone(stored[name], stored["country"])
-    stored |= {"id": new, "version": 1, "member_number": key.number or None} | _address(key)
+    stored |= {"id": new, "version": 1, "member_number": key.number or None} | _address(key, chunk)
     chunk.created.append(stored)
     if key.address in chunk.silent:
         chunk.silenced.add(new)
@@ -199,8 +199,10 @@ def new_person(entry: Entry, chunk: Chunk, run: Run) -> UUID:
 _DATES = frozenset(("birth_date", "joined_on", "expires_on"))
 
 
-def _address(key: Key) -> dict[str, str]:
-    return {"email": key.email, "email_key": key.address, "address_hash": suppression_hash(key.address)}
+def _address(key: Key, chunk: Chunk) -> dict[str, str]:
+    """The three forms of an address; hashed by an older key where that is how it is known to get no mail."""
+    hashed = chunk.remembered.get(key.address) or suppression_hash(key.address)
+    return {"email": key.email, "email_key": key.address, "address_hash": hashed}
 
 
 def _update(entry: Entry, person: Person, chunk: Chunk, run: Run) -> None:
@@ -273,7 +275,7 @@ def _address_change(entry: Entry, person: Person, chunk: Chunk, run: Run, held: 
     chunk.by_address.pop(old, None)
     if key.address in chunk.desk:
         chunk.attached.append((chunk.desk[key.address], person.id))
-    return _address(key)
+    return _address(key, chunk)
 
 
 def _answer_changes(entry: Entry, person: Person, chunk: Chunk, held: list[str]) -> dict[str, str]:

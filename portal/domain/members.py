@@ -16,7 +16,7 @@ from portal.domain.at_once import PERSON, Part, columns
 from portal.domain.errors import LinkUsedUp, StaleRecord, TooManyChanges
 from portal.extensions import db
 from portal.mail import messages
-from portal.models import Account, EmailChange, FormerAddress, Member, Subject
+from portal.models import Account, EmailChange, FormerAddress, Member, Subject, Suppression
 from portal.models.suppression import may_be_mailed, suspended
 from portal.tokens import canonical_address, digest, new_secret, suppression_hash, suppression_hashes
 from portal.vocabulary import Door
@@ -236,9 +236,15 @@ def set_email(member: Member, email: str, *, now: datetime) -> None:
     before = member.email_key
     member.email = email
     member.email_key = canonical_address(email)
-    member.address_hash = suppression_hash(member.email_key)
+    member.address_hash = _hash_of(member.email_key)
     db.session.flush()
     remember_former(member.id, before, after=member.email_key, now=now)
+
+
+def _hash_of(address: str) -> str:
+    """By the newest key, or by an older one where that is how the address is known to get no mail."""
+    known = select(Suppression.keyed_hash).where(Suppression.keyed_hash.in_(suppression_hashes(address)))
+    return db.session.scalars(known.order_by(Suppression.id)).first() or suppression_hash(address)
 
 
 def remember_former(member_id: UUID, address: str, *, after: str, now: datetime) -> None:

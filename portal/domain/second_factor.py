@@ -24,6 +24,10 @@ SECONDS = 30  # a time step
 DRIFT = 1  # time steps that the clock of a telephone may be wrong
 RECOVERY_CODES = 10
 RECOVERY_LETTERS = 12  # 58 random bits
+KEYS_GONE = (
+    "A key of the portal was dropped, so the codes of your app no longer count. Use one of your recovery codes, "
+    "or have the second step set up anew."
+)
 WRONG = "This code is wrong, or was used before. Wait for the next one in your app, and check your phone's clock."
 
 
@@ -88,7 +92,7 @@ def give(sign_in: SignIn, code: str, *, now: datetime) -> None:
     """The code of this sign-in; each counts once, also when it is sent twice at the same time. Raises CodeRefused."""
     account = sign_in.account
     if not (_is_next(account, code, now) or _spend(account, code, now)):
-        raise CodeRefused(WRONG)
+        raise CodeRefused(WRONG if _seed(account) else KEYS_GONE)
     sign_in.second_at = now
     signin.renew(sign_in)
 
@@ -114,11 +118,18 @@ def _offer(account: Account, seed: str, codes: tuple[str, ...]) -> Offer:
     return Offer(seed, codes, account.address, seal(told, purpose=PURPOSE))
 
 
+def _seed(account: Account) -> str:
+    """What the app reckons with; empty where there is none, or where the key that sealed it was dropped."""
+    try:
+        return unseal(account.second_secret or "", purpose=PURPOSE)
+    except ValueError:
+        return ""
+
+
 def _is_next(account: Account, code: str, now: datetime) -> bool:
     """Whether it is a code of the app for a later time step than any before; takes the step in the same statement."""
-    if account.second_secret is None:
-        return False
-    step = _step_of(unseal(account.second_secret, purpose=PURPOSE), code, now)
+    seed = _seed(account)
+    step = _step_of(seed, code, now) if seed else None
     if step is None:
         return False
     taken = (

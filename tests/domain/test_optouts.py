@@ -21,13 +21,15 @@ from sqlalchemy import delete, func, select, text, update
 from portal import clock as portal_clock
 from portal import journal
 from portal.cli import worker
-from portal.domain import choices, imports, optouts, unsubscribe
+from portal.domain import choices, imports, members, optouts, unsubscribe
 from portal.domain.errors import UnknownChoice
 from portal.extensions import db
-from portal.models import ChoiceRow, JournalMark, LinkRequest, Message, Subject
+from portal.models import ChoiceRow, JournalMark, LinkRequest, Member, Message, Subject, Suppression
+from portal.models.suppression import may_be_mailed
 from portal.purposes import SUPPRESS
-from portal.tokens import EVERYTHING, UnsubscribeToken, sign_unsubscribe
+from portal.tokens import EVERYTHING, UnsubscribeToken, sign_unsubscribe, suppression_hash
 from portal.vocabulary import Door
+from tests.conftest import Runner
 from tests.databases import writes
 from tests.people import People
 
@@ -307,3 +309,43 @@ def test_a_journal_that_cannot_be_written_refuses_with_retry_after(
     assert answer.status_code == 503
     assert int(answer.headers["Retry-After"]) > 0
     assert not is_stopped(people)
+
+
+@pytest.mark.parametrize("reason", ["asked", "bounced"])
+@pytest.mark.parametrize("way", ["imported", "imported anew", "confirmed"])
+def test_an_address_that_gets_no_mail_gets_none_after_new_keys(
+    app: Flask, people: People, reason: str, way: str
+) -> None:
+    """Whoever bears it later, by whatever door it came: the hash of the older key says so."""
+    address = "erin@moss.example.org"
+    with writes():
+        db.session.add(Suppression(keyed_hash=suppression_hash(address), reason=reason, at=portal_clock.now()))
+    app.config["SUPPRESSION_KEYS"] = (("s2", "another-key-of-some-length-4711"), *app.config["SUPPRESSION_KEYS"])
+    with writes():
+        if way == "confirmed":
+            members.set_email(people.bob, address, now=portal_clock.now())
+    if way != "confirmed":
+        known = "M-3003" if way == "imported" else "M-4004"
+        for email in ("before@moss.example.org", address) if way == "imported anew" else (address,):
+            file = f"member_id,email,first_name,last_name\n{known},{email},Erin,Moss\n".encode()
+            with writes():
+                imports.import_members(io.BytesIO(file), now=portal_clock.now())
+    query = select(Member.email).join(Member.subject).where(Member.email == address)
+    assert db.session.scalars(query).one() == address
+    assert db.session.scalars(query.where(may_be_mailed("events"))).all() == []
+
+
+@pytest.mark.parametrize("words", [("mail", "deliver"), ("broadcasts", "filter", "--topic", "events"), ("worker",)])
+def test_nothing_is_sent_while_a_key_is_dropped_by_which_somebody_is_silent(
+    app: Flask, run: Runner, people: People, words: tuple[str, ...]
+) -> None:
+    newer = ("s2", "another-key-of-some-length-4711")
+    with writes():
+        db.session.add(Suppression(keyed_hash=suppression_hash("a@b.example"), reason="asked", at=portal_clock.now()))
+    app.config["SUPPRESSION_KEYS"] = (newer,)
+    refused = run(*words, stdin="email\n")
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert "SUPPRESSION_KEYS lacks the key 's1'" in refused.stderr
+    if words != ("worker",):
+        app.config["SUPPRESSION_KEYS"] = (newer, ("s1", "whatever-it-is-it-bears-that-name"))
+        assert run(*words, stdin="email\n").exit_code == 0

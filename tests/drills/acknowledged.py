@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 ACKNOWLEDGED, REFUSED, UNKNOWN = "acknowledged", "refused", "unknown"
 
@@ -62,6 +63,6 @@ class Journal:
                 found[line["id"]].outcome, found[line["id"]].at = line["outcome"], line["at"]
         return list(found.values())
 
-    def _lines(self) -> Iterator[dict[str, object] | dict[str, str]]:
+    def _lines(self) -> Iterator[dict[str, Any]]:
         for line in self.path.read_text(encoding="utf-8").splitlines():
             yield json.loads(line)

@@ -1,9 +1,8 @@
-"""Drill: a portal as it runs for people, in production's settings, with a relay, members, and a hand to kill it with."""
+"""Drill: a portal as it runs for people, by production's settings, with a relay, members, and a hand to kill it."""
 
 from __future__ import annotations
 
 import io
-import logging
 import os
 import signal
 import ssl
@@ -47,6 +46,20 @@ PASSWORD = "copper-lantern-violin-41"
 HASH = PasswordHasher(time_cost=2, memory_cost=19456, parallelism=1).hash(PASSWORD)
 CANARY = "zq7canary"
 TOPICS = ("announcements", "events", "magazine")
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is going on. `flow`: what clients get done before the next fault; `processes`: of the web server."""
+
+    members: int = 6
+    readers: int = 400
+    flow: int = 20
+    processes: int = 2
+
+
+FULL = Size()
+SHORT = Size(members=3, readers=40, flow=8, processes=1)
 
 
 @dataclass(frozen=True)
@@ -108,6 +121,16 @@ class Portal:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
+    def end(self, name: str) -> None:
+        """Ask a process to end, as systemd does, and wait until it has."""
+        process = self.processes.pop(name)
+        process.terminate()
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
     def kill_children(self, name: str) -> None:
         """`kill -9` of the processes that do the work; the one that looks after them is left."""
         for child in children(self.processes[name].pid):
@@ -118,13 +141,8 @@ class Portal:
         """End everything that runs, kindly."""
         for process in self.processes.values():
             process.terminate()
-        for process in self.processes.values():
-            try:
-                process.wait(30)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-        self.processes.clear()
+        for name in list(self.processes):
+            self.end(name)
 
     def logged(self) -> str:
         """What all processes have written, and PostgreSQL's own log beside it."""
@@ -181,6 +199,9 @@ class Portal:
 
     def finish(self) -> None:
         """What was begun is ended: erasures are carried out, and mail is delivered until nothing waits any more."""
+        if "worker" in self.processes:
+            self.end("worker")
+        self.time_passes()
         self.command("erasures", "run")
         self.deliver_the_rest()
 
@@ -281,9 +302,7 @@ def drill_database(kind: str, folder: Path, *, durable: bool = True) -> Iterator
 
 
 @contextmanager
-def portal(
-    url: str, folder: Path, *, members: int = 6, recipients: int = 600, **more: str
-) -> Iterator[Portal]:
+def portal(url: str, folder: Path, *, members: int = 6, recipients: int = 600, **more: str) -> Iterator[Portal]:
     """A migrated portal with people in it and a relay that speaks verified TLS; nothing runs yet."""
     (folder / "log").mkdir(exist_ok=True)
     authority = Authority(folder)
@@ -299,8 +318,10 @@ def portal(
         }
         with redirect_stderr(io.StringIO()):
             databases.migrate(url, folder)
-        logging.getLogger("mail.log").disabled = True  # what the relay says of workers that die
-        made = Portal(folder, environ, create_app(from_environment(environ, root=folder)), relay)
+        own = from_environment(
+            environ | {"PORTAL_ENV": "testing"}, root=folder
+        )  # so that it does not log in their name
+        made = Portal(folder, environ, create_app(own), relay)
         relay.on_data = lambda received: _take(made, received)
         made.write(lambda: _settle(made, members, recipients))
         try:

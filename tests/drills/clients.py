@@ -18,7 +18,8 @@ from http.client import HTTPConnection, HTTPException
 from urllib.parse import urlencode
 
 from tests.drills.acknowledged import ACKNOWLEDGED, REFUSED, Journal
-from tests.drills.bed import HOST, PASSWORD, TOPICS, Portal, Somebody, wait_for
+from tests.drills.bed import HOST, PASSWORD, TOPICS, Portal, Somebody
+from tests.drills.restore import wait_for
 
 PATIENCE = 45.0  # seconds for one answer
 PRESSES = 40  # of Send, half a second apart, before somebody gives up
@@ -177,7 +178,7 @@ class Load:
             except AwayError:
                 self.seen["no answer"] += 1
                 self._ending.wait(0.3)
-            except Exception as error:  # noqa: BLE001  a client that dies unseen would prove nothing
+            except Exception as error:  # a client that dies unseen would prove nothing
                 self.wrong.append(f"a client was stopped by {error!r}")
                 self._ending.wait(1)
 
@@ -305,9 +306,7 @@ class Member:
             self.load._ending.wait(5)
         return answer.status == 303
 
-    def _send(
-        self, ident: str, kind: str, path: str, form: dict[str, str], *, again_unanswered: bool = False
-    ) -> None:
+    def _send(self, ident: str, kind: str, path: str, form: dict[str, str], *, again_unanswered: bool = False) -> None:
         """Press Send; on a page that says "in a moment", press it again, with what that page has kept."""
         refused = False
         for _ in range(PRESSES):

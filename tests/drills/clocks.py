@@ -1,7 +1,7 @@
 """The drill of the clock: libfaketime moves it under web and worker, by an hour, a year, over the odd days, and back.
 
-`python -m tests.drills clocks`. What has ended stays ended, whichever way the clock goes: links that were used, replaced
-or too old, sign-ins that were ended, idle or too old. No deadline moves.
+`python -m tests.drills clocks`. What has ended stays ended, whichever way the clock goes: links that were used,
+replaced or too old, sign-ins that were ended, idle or too old. No deadline moves.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import re
 import time
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from uuid import UUID
 
@@ -23,6 +24,7 @@ from tests.drills import bed
 from tests.drills.bed import PASSWORD, Portal, Somebody
 from tests.drills.clients import Browser, form_of
 from tests.drills.judged import Verdict
+from tests.drills.restore import NotSoError, wait_for
 
 LIBRARY = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
 NEW_PASSWORD = "seven-grey-herons-fly-south"
@@ -39,20 +41,25 @@ class Move:
     end: datetime
 
 
+def _over(name: str, moment: datetime) -> Move:
+    """From ten seconds before to a minute after."""
+    return Move(name, moment - timedelta(seconds=10), moment + MINUTE)
+
+
 MOVES = (
     Move("an hour ahead", NOON, NOON + HOUR),
     Move("an hour back", NOON, NOON - HOUR),
     Move("a year ahead", NOON, NOON.replace(year=2028)),
     Move("a year back", NOON, NOON.replace(year=2026)),
-    Move("into summer time, New York", datetime(2027, 3, 14, 6, 59, 50, tzinfo=UTC), datetime(2027, 3, 14, 7, 1, tzinfo=UTC)),
-    Move("out of it, New York", datetime(2027, 11, 7, 5, 59, 50, tzinfo=UTC), datetime(2027, 11, 7, 6, 1, tzinfo=UTC)),
-    Move("into summer time, Brussels", datetime(2027, 3, 28, 0, 59, 50, tzinfo=UTC), datetime(2027, 3, 28, 1, 1, tzinfo=UTC)),
-    Move("out of it, Brussels", datetime(2027, 10, 31, 0, 59, 50, tzinfo=UTC), datetime(2027, 10, 31, 1, 1, tzinfo=UTC)),
-    Move("onto 29 February", datetime(2028, 2, 29, 4, 59, 50, tzinfo=UTC), datetime(2028, 2, 29, 5, 1, tzinfo=UTC)),
-    Move("off 29 February", datetime(2028, 3, 1, 4, 59, 50, tzinfo=UTC), datetime(2028, 3, 1, 5, 1, tzinfo=UTC)),
-    Move("onto 31 December", datetime(2027, 12, 31, 4, 59, 50, tzinfo=UTC), datetime(2027, 12, 31, 5, 1, tzinfo=UTC)),
-    Move("off 31 December", datetime(2028, 1, 1, 4, 59, 50, tzinfo=UTC), datetime(2028, 1, 1, 5, 1, tzinfo=UTC)),
-)  # fmt: skip
+    _over("into summer time, New York", datetime(2027, 3, 14, 7, tzinfo=UTC)),
+    _over("out of it, New York", datetime(2027, 11, 7, 6, tzinfo=UTC)),
+    _over("into summer time, Brussels", datetime(2027, 3, 28, 1, tzinfo=UTC)),
+    _over("out of it, Brussels", datetime(2027, 10, 31, 1, tzinfo=UTC)),
+    _over("onto 29 February", datetime(2028, 2, 29, 5, tzinfo=UTC)),
+    _over("off 29 February", datetime(2028, 3, 1, 5, tzinfo=UTC)),
+    _over("onto 31 December", datetime(2027, 12, 31, 5, tzinfo=UTC)),
+    _over("off 31 December", datetime(2028, 1, 1, 5, tzinfo=UTC)),
+)
 
 
 @dataclass
@@ -98,13 +105,13 @@ def drill(folder: Path, *, database: str, times: int) -> Verdict:
         portal.start_web(port=port)
         portal.start_worker()
         deadlines: dict[UUID, dict[str, object]] = {}
-        for move in MOVES[: times if times < 4 else None]:
+        for move in MOVES:
             ended, request = _prepare(portal, clock, port, move.start)
-            deadlines[request] = portal.read(lambda request=request: _dates(request))
+            deadlines[request] = portal.read(partial(_dates, request))
             for moment in (move.start, move.end, move.start):
                 clock.set(moment)
                 _look(portal, port, move.name, ended, verdict)
-                now_say = {each: portal.read(lambda each=each: _dates(each)) for each in deadlines}
+                now_say = {each: portal.read(partial(_dates, each)) for each in deadlines}
                 if now_say != deadlines:
                     verdict.add("clock", f"{move.name}: a deadline has moved")
                 verdict.counts["deadlines compared"] += sum(map(len, deadlines.values()))
@@ -140,7 +147,7 @@ def _prepare(portal: Portal, clock: FakeClock, port: int, start: datetime) -> tu
     live = _sign_in(port, anna)
     request = _file(portal, live)
     closed = select(PasswordLink.id).where(PasswordLink.used_at.is_(None), PasswordLink.token_hash.not_like("x%"))
-    bed.wait_for("the worker to close what has ended", lambda: not portal.read(lambda: db.session.scalars(closed).all()))
+    wait_for("the worker to close what has ended", lambda: not portal.read(lambda: db.session.scalars(closed).all()))
     clock.set(start)
     time.sleep(1)
     return Ended(links, {"too old": old.cookies, "idle": idle.cookies, "signed out": before}), request
@@ -213,7 +220,7 @@ def _dates(request: UUID) -> dict[str, object]:
 def _mail_leaves(portal: Portal, verdict: Verdict) -> None:
     """What was written while the clock was a year ahead leaves now, and not in a year."""
     try:
-        bed.wait_for("the outbox to be empty", lambda: not portal.waiting())
-    except bed.NotSoError:
+        wait_for("the outbox to be empty", lambda: not portal.waiting())
+    except NotSoError:
         verdict.add("clock", f"{portal.waiting()} messages wait for a day that the clock has made up")
     verdict.counts["messages that left"] = len(portal.copies)

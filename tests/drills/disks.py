@@ -24,7 +24,8 @@ from tests.drills import bed
 from tests.drills.acknowledged import Journal
 from tests.drills.clients import AwayError, Browser, Load, form_of
 from tests.drills.judged import Verdict, judge
-from tests.drills.postgres import nothing_lags
+from tests.drills.postgres import take_over
+from tests.drills.restore import NotSoError, wait_for
 
 SMALL = {"journal": "size=1m", "log": "size=1m"}
 DATA = {"sqlite": "size=16m", "postgresql": "size=160m"}
@@ -63,8 +64,7 @@ def drill(folder: Path, *, database: str, times: int) -> Verdict:
             _see_that_it_runs(server, portal, port)
         load.stop()
         portal.finish()
-        time.sleep(16)  # a line of the journal so young may belong to a page that is about to commit
-        bed.wait_for("the journal to be taken over", lambda: nothing_lags(portal))
+        take_over(portal, at_once=False)
         verdict = judge(portal, journal, load, kills=times)
         verdict.counts.update({f"while full: {what}": count for what, count in reads.items()})
         verdict.counts["episodes"] = times
@@ -79,7 +79,7 @@ def _server(stack: ExitStack, database: str, folder: Path) -> databases.Postgres
         return None
     programs = databases.postgres_programs()
     if programs is None:
-        raise bed.NotSoError("PostgreSQL is not installed (PORTAL_TEST_PG_BIN names its programs)")
+        raise NotSoError("PostgreSQL is not installed (PORTAL_TEST_PG_BIN names its programs)")
     folder.chmod(0o755)
     running = databases.postgres_running(programs, durable=True, settings=SETTINGS, folder=folder / "data")
     return stack.enter_context(running)
@@ -158,4 +158,4 @@ def _see_that_it_runs(server: databases.Postgres | None, portal: bed.Portal, por
             portal.start_worker() if name == "worker" else portal.start_web(port=port, workers=2)
     if server is not None and not server.runs:
         server.start()
-    bed.wait_for("the portal to be ready", lambda: bed.answers(port, "/readyz"))
+    wait_for("the portal to be ready", lambda: bed.answers(port, "/readyz"))

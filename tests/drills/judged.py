@@ -58,7 +58,13 @@ def judge(portal: Portal, journal: Journal, load: Load | None = None, *, kills: 
     if load is not None:
         verdict.add("I9", *sorted(set(load.wrong)))
         _cookies(load, verdict)
-        verdict.counts.update({name: count for name, count in load.seen.items() if " 5" in name or "declined" in name or name == "no answer"})
+        verdict.counts.update(
+            {
+                name: count
+                for name, count in load.seen.items()
+                if " 5" in name or "declined" in name or name == "no answer"
+            }
+        )
     log = portal.logged()
     if CANARY in log:
         verdict.add("I8", "a canary stands in a log")
@@ -84,11 +90,9 @@ def _may_stand(operations: list[Operation]) -> list[Operation]:
 
 def _profiles(asked: dict[str, list[Operation]], verdict: Verdict) -> None:
     for who, operations in asked.items():
-        stands = db.session.execute(
-            select(Member.organization, Member.job_title).where(Member.id == UUID(who))
-        ).one()
-        may = {each.id for each in _may_stand(operations)}
-        if stands.organization != stands.job_title:
+        stands = db.session.execute(select(Member.organization, Member.job_title).where(Member.id == UUID(who))).one()
+        may, asked_for = {each.id for each in _may_stand(operations)}, {each.id for each in operations}
+        if stands.organization != stands.job_title and {stands.organization, stands.job_title} & asked_for:
             verdict.add("I1", "half a profile was saved")
         elif stands.organization not in may and any(each.outcome == ACKNOWLEDGED for each in operations):
             verdict.add("I1", "an acknowledged profile is lost")
@@ -110,9 +114,7 @@ def _choices(asked: dict[str, list[Operation]], verdict: Verdict) -> None:
 
 def _requests(asked: dict[str, list[Operation]], verdict: Verdict) -> None:
     for operation in (each for operations in asked.values() for each in operations):
-        rows = db.session.scalars(
-            select(DataSubjectRequest).where(DataSubjectRequest.details == operation.id)
-        ).all()
+        rows = db.session.scalars(select(DataSubjectRequest).where(DataSubjectRequest.details == operation.id)).all()
         if len(rows) > 1 or (operation.outcome == ACKNOWLEDGED and not rows):
             verdict.add("I1", f"{len(rows)} rows of a request that was {operation.outcome}")
         for row in rows:

@@ -13,22 +13,26 @@ from pathlib import Path
 from tests.conftest import free_port
 from tests.drills import bed
 from tests.drills.acknowledged import Journal
+from tests.drills.bed import FULL, Size
 from tests.drills.clients import Load
 from tests.drills.judged import Verdict, judge
 
 
-def drill(folder: Path, *, database: str, times: int, seed: int = 5) -> Verdict:
+def drill(folder: Path, *, database: str, times: int, size: Size = FULL, seed: int = 5) -> Verdict:
     """Kill so many times; what was found."""
     chance, port = random.Random(seed), free_port()
-    with bed.drill_database(database, folder) as (url, _), bed.portal(url, folder) as portal:
+    with (
+        bed.drill_database(database, folder) as (url, _),
+        bed.portal(url, folder, members=size.members, recipients=size.readers) as portal,
+    ):
         journal = Journal(folder / "acknowledged.jsonl")
-        portal.start_web(port=port, workers=2)
+        portal.start_web(port=port, workers=size.processes)
         portal.start_worker()
         load = Load(portal, journal, port)
         load.start()
         back = []
         for number in range(times):
-            load.flow()
+            load.flow(size.flow)
             time.sleep(chance.random() * 0.5)
             if number % 4 == 0:
                 portal.ask_erasure()
@@ -37,9 +41,8 @@ def drill(folder: Path, *, database: str, times: int, seed: int = 5) -> Verdict:
                 portal.kill_children("web")
             else:
                 portal.kill("web")
-                portal.start_web(port=port, workers=2)
-            before = load.acknowledged
-            bed.wait_for("something to be acknowledged", lambda before=before: load.acknowledged > before)  # type: ignore[misc]
+                portal.start_web(port=port, workers=size.processes)
+            load.flow(1)
             back.append(time.monotonic() - died)
         load.stop()
         portal.finish()

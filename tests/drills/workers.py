@@ -25,8 +25,10 @@ from portal.models.message import MailState
 from tests.conftest import free_port
 from tests.drills import bed
 from tests.drills.acknowledged import Journal
+from tests.drills.bed import FULL, Size
 from tests.drills.clients import Load
 from tests.drills.judged import Verdict, judge
+from tests.drills.restore import NotSoError
 
 AFTER_250, BEFORE_250, ANY_TIME = "between 250 and commit", "before 250", "any time"
 MOMENTS = (AFTER_250, BEFORE_250, ANY_TIME, ANY_TIME)
@@ -67,19 +69,23 @@ class Trap:
         self.sprung.set()
 
 
-def drill(folder: Path, *, database: str, times: int, seed: int = 17) -> Verdict:
+def drill(folder: Path, *, database: str, times: int, size: Size = FULL, seed: int = 17) -> Verdict:
     """Kill so many times; what was found."""
     chance, port, trap = random.Random(seed), free_port(), Trap()
     moments: dict[str, int] = dict.fromkeys(MOMENTS, 0)
-    with bed.drill_database(database, folder) as (url, _), bed.portal(url, folder, recipients=400) as portal:
+    with (
+        bed.drill_database(database, folder) as (url, _),
+        bed.portal(url, folder, members=size.members, recipients=size.readers) as portal,
+    ):
         portal.on_copy = trap
         journal = Journal(folder / "acknowledged.jsonl")
         portal.start_web(port=port)
         load = Load(portal, journal, port, pause=0.1)
         load.start()
+        load.flow(size.flow)
         for number in range(times):
             moment = MOMENTS[number % len(MOMENTS)]
-            if _due(portal) < 200:
+            if _due(portal) < size.readers // 2:
                 portal.send_broadcast()
             if number % 3 == 0:
                 portal.ask_erasure()
@@ -88,9 +94,9 @@ def drill(folder: Path, *, database: str, times: int, seed: int = 17) -> Verdict
             if moment == ANY_TIME:
                 time.sleep(1 + chance.random() * 3)
             else:
-                trap.set(victim.pid, moment, chance.randrange(1, 60))
+                trap.set(victim.pid, moment, chance.randrange(1, min(60, size.readers // 4)))
                 if not trap.sprung.wait(60):
-                    raise bed.NotSoError("the relay got no message to kill at")
+                    raise NotSoError("the relay got no message to kill at")
             portal.kill("worker")
             moments[moment] += 1
             portal.time_passes()  # two minutes, after which another worker takes what this one had claimed

@@ -186,6 +186,15 @@ def test_a_change_of_keys_keeps_it(people: People, config: Config) -> None:
                 second_factor.give(_open(account), given, now=portal_clock.now())
         db.session.remove()
         db.engine.dispose()
+    with create_app(replace(config, secret_key="k" * 40)).app_context():  # the older key was dropped
+        with writes():
+            account = signin.find_account(address)
+            assert account is not None
+            with pytest.raises(CodeRefused, match="recovery codes"):
+                second_factor.give(_open(account), code(made.seed), now=portal_clock.now())
+            second_factor.give(_open(account), made.codes[1], now=portal_clock.now())
+        db.session.remove()
+        db.engine.dispose()
 
 
 def test_a_form_made_for_somebody_else_is_refused(app: Flask, people: People) -> None:
