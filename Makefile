@@ -5,10 +5,10 @@ BIN := .venv/bin
 LOCKED := requirements.txt tests/requirements.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help test lint lock promises bench drill audit audit-attack audit-words audit-mails
+.PHONY: help test lint lock promises bench drill tools audit audit-attack audit-pages audit-words audit-mails
 
 help:  ## say what there is
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 define INSTALL
 @$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed") if sys.version_info < (3, 11) else None'
@@ -43,6 +43,17 @@ run: .venv/ready  ## start the portal with demonstration data on http://127.0.0.
 test: .venv/installed  ## run the whole suite, on SQLite and on PostgreSQL
 	$(BIN)/python -m pytest -n auto --dist worksteal --database=both
 
+NPM := npm install --prefix .tools --no-save --ignore-scripts --no-audit --no-fund --loglevel=error
+VNU := vnu-jar@26.9.27
+LIGHTHOUSE := lighthouse@12.8.2
+
+tools:  ## install the HTML checker of the tests into .tools/; it runs on Java
+	$(NPM) $(VNU)
+
+audit-pages: .venv/installed  ## Lighthouse on the main pages, into docs/lighthouse.md; about five minutes
+	$(NPM) $(VNU) $(LIGHTHOUSE)
+	$(BIN)/python -m tests.audit.pages
+
 screens: .venv/installed  ## a picture of every page into screens/, to look at
 	$(BIN)/python -m tests.screens
 
@@ -55,7 +66,7 @@ drill: .venv/installed  ## kill, stop, fill and mislead it, and see that nothing
 	$(BIN)/python -m tests.drills.restore
 	$(BIN)/python -m tests.drills.restore --database postgresql
 
-audit: audit-attack audit-words audit-mails  ## attack a portal on loopback with tools that others made (docs/audit.md); about two hours
+audit: audit-attack audit-pages audit-words audit-mails  ## what takes too long for every day (docs/audit.md); over two hours
 
 AUDIT := $(BIN)/python -W ignore -m tests.audit
 

@@ -55,6 +55,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="sqlite",
         help="what the tests run on; postgresql alone leaves out tests that use no database",
     )
+    parser.addoption("--golden", action="store_true", help="write golden files anew (tests/mail, tests/browser)")
 
 
 # With `both`, these are asked on SQLite alone: words, headers and addresses, which a database does not change, and
@@ -63,8 +64,8 @@ ONCE = {
     "rules": "access matrix old_cookies templates headers csrf urls cookies errors get_never_writes",
     "mail": "messages headers transport outbox bounces doctor",
     "cli": "serve demo members groups broadcasts notices invite",
-    "web": "ask broadcasts choices desk download enumeration erasure events every_form held history lists load notices"
-    " operators overview profile requests second_factor signin unsubscribe walk",
+    "web": "ask broadcasts choices desk download enumeration erasure events every_form held history html lists load"
+    " notices operators overview profile requests second_factor signin unsubscribe walk",
 }
 ON_SQLITE_ALONE = {f"{folder}/test_{name}.py" for folder, names in ONCE.items() for name in names.split()}
 

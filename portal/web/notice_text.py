@@ -62,11 +62,13 @@ class Part:
 
 @lru_cache(maxsize=64)
 def as_html(text: str) -> Markup:
-    """Sanitised, though it is the society's own; its headings stand one level below the page's."""
+    """Sanitised, though it is the society's own; its headings follow the page's, none more than one level below."""
     tokens = MARKDOWN.parse(text)
-    for token in tokens:
-        if token.type in ("heading_open", "heading_close"):
-            token.tag = f"h{min(6, int(token.tag[1]) + 1)}"
+    headings = [token for token in tokens if token.type in ("heading_open", "heading_close")]
+    top, level = min((int(token.tag[1]) for token in headings), default=1), 1
+    for token in headings:
+        level = min(int(token.tag[1]) - top + 2, level + (token.type == "heading_open"), 6)
+        token.tag = f"h{level}"
     return Markup(nh3.clean(str(MARKDOWN.renderer.render(tokens, MARKDOWN.options, {}))))  # noqa: S704
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -18,6 +19,9 @@ import pytest
 from aiosmtpd.controller import Controller
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect, sync_playwright
 
+from portal import clock
+from portal.domain import notices
+from tests import databases
 from tests.browser.live import Live, running
 from tests.conftest import MailServer, free_port, missing
 
@@ -32,6 +36,20 @@ FLAGS = (
 )
 STATUS_LINE = "Failed to load resource: the server responded with a status of 4"  # Chromium's own, for a 404 or a 422
 expect.set_options(timeout=20_000)  # ms; a slow machine is no failure
+
+NOTICE = """# What we do with your data
+
+Plain words, and **one** [link](https://example.org/policy).
+
+| What | Why |
+| --- | --- |
+| Name | To know you |
+
+- one
+- two
+
+## Longwordslongwordslongwordslongwordslongwordslongwords
+"""
 
 
 class OpenBrowser(Protocol):
@@ -57,6 +75,15 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
             yield portal
     finally:
         controller.stop()
+
+
+@pytest.fixture(scope="package")
+def published(live: Live) -> None:
+    """A privacy notice in two versions."""
+    now = clock.now()
+    with live.app.app_context(), databases.writes():
+        for text, change in ((NOTICE, "wording"), (NOTICE.replace("- two", "- three"), "new-processing")):
+            notices.publish(text, change=change, effective_on=clock.society_date(now), now=now - timedelta(days=9))
 
 
 @pytest.fixture(scope="package")

@@ -1,4 +1,4 @@
-"""Every page in every state: axe finds nothing wrong, wide and light, at 320 px and dark; none scrolls sideways."""
+"""Every page in every state, looked at in all the ways of tests/browser/look.py: nothing wrong, nothing cut off."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from playwright.sync_api import Page
 from sqlalchemy import delete, update
 
 from portal import clock
-from portal.domain import broadcasts, changes, choices, events, handling, lists, notices, requests
+from portal.domain import broadcasts, changes, choices, events, handling, lists, requests
 from portal.extensions import db
 from portal.mail import bounces
 from portal.models import Conflict, Message, Notice, Recognition, SignIn, Suppression
@@ -18,38 +18,20 @@ from portal.purposes import AUDIENCES, SUPPRESS
 from portal.tokens import sign_unsubscribe
 from portal.vocabulary import Door
 from tests import databases
+from tests.browser.conftest import NOTICE
 from tests.browser.live import Colleague, Live, Person, link
 from tests.browser.look import Look
 from tests.browser.steps import at_the_desk, box, follow, give, pick, press, sees, sign_in, turn_to, unfold
 
-NOTICE = """# What we do with your data
-
-Plain words, and **one** [link](https://example.org/policy).
-
-| What | Why |
-| --- | --- |
-| Name | To know you |
-
-- one
-- two
-
-## Longwordslongwordslongwordslongwordslongwordslongwords
-"""
 LONG = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft"
+
+
+pytestmark = pytest.mark.usefixtures("published")
 
 
 @pytest.fixture
 def look() -> Look:
     return Look()
-
-
-@pytest.fixture(autouse=True, scope="module")
-def published(live: Live) -> None:
-    """A privacy notice in two versions."""
-    now = clock.now()
-    with live.app.app_context(), databases.writes():
-        for text, change in ((NOTICE, "wording"), (NOTICE.replace("- two", "- three"), "new-processing")):
-            notices.publish(text, change=change, effective_on=clock.society_date(now), now=now - timedelta(days=9))
 
 
 def test_looking_finds_what_is_wrong(page: Page, look: Look) -> None:
@@ -59,6 +41,11 @@ def test_looking_finds_what_is_wrong(page: Page, look: Look) -> None:
             main.append(document.createElement("input"))
             main.querySelector("h1").style.color = "#222"
             main.querySelector("table").style.width = "40rem"
+            const [button, box] = ["button", "div"].map(name => main.appendChild(document.createElement(name)))
+            button.textContent = "Go"
+            Object.assign(button.style, {border: 0, padding: 0, minHeight: 0, height: "20px"})
+            box.textContent = "Words that are cut off"
+            Object.assign(box.style, {overflow: "hidden", maxHeight: "1.6em", width: "12.5rem"})
         }"""
     )
     look(page, "spoilt", status=404)
@@ -69,9 +56,14 @@ def test_looking_finds_what_is_wrong(page: Page, look: Look) -> None:
         "320 px, dark: label,",
         "320 px, dark: color-contrast,",
         "320 px, dark: scrolls sideways by",
+        "320 px, dark: button “Go” is",
+        "forced colours: button. has no edge",
+        "200 % text, wide: scrolls sideways by table",
+        "320 px, text spaced out: cuts off div. “Words",
     ):
         assert fault in found, found
     assert "wide, light: scrolls" not in found
+    assert "light: cuts off" not in found
 
 
 def test_signed_out(live: Live, page: Page, look: Look) -> None:

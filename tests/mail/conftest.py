@@ -51,10 +51,6 @@ SETTINGS = {
 }
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--golden", action="store_true", help="write the golden files of the mails anew (tests/mail)")
-
-
 @pytest.fixture
 def make_portal(database: str, tmp_path: Path) -> Iterator[MakePortal]:
     """Makes a portal over the test's database, with other settings where a test names them."""

@@ -154,7 +154,7 @@ def golden(sample: str, row: Message, request: pytest.FixtureRequest) -> None:
     read = f"To: {row.to_address}\nSubject: {row.title}\n\n{row.text}\nLinks of the HTML part:\n{links}\n"
     read += f"\nCalendar:\n{row.calendar}".replace("\r\n", "\n") if row.calendar else ""
     file = GOLDEN / f"{sample}.txt"
-    if request.config.getoption("--golden", default=False):
+    if request.config.getoption("--golden"):
         GOLDEN.mkdir(exist_ok=True)
         file.write_text(read, encoding="utf-8")
     assert file.exists(), "a new message: write its file with `pytest tests/mail --golden` and read it"

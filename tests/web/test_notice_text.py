@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import chain
 
+import pytest
 from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -60,7 +61,11 @@ def test_markup_in_a_notice_stays_text() -> None:
         assert "<script" not in made
         assert "<img" not in made
         assert "href" not in made
-    assert as_html("# One\n\n###### Six") == "<h2>One</h2>\n<h6>Six</h6>\n"
+
+
+@pytest.mark.parametrize("text", ["# One\n\n###### Two\n\n# One", "## One\n\n### Two\n\n## One"])
+def test_no_level_of_headings_is_skipped(text: str) -> None:
+    assert as_html(text) == "<h2>One</h2>\n<h3>Two</h3>\n<h2>One</h2>\n"
 
 
 WORD = st.sampled_from(["we", "hold", "your", "data", "for", "two", "years", "**long**", "a|b", "(x)", "`c`"])
