@@ -65,7 +65,7 @@ def test_erasure(live: Live, open_browser: OpenBrowser) -> None:
 
     page.goto("/sign-in")
     give(page, person)
-    expect(page.get_by_role("alert")).to_contain_text("do not belong together")
+    expect(page.get_by_role("alert")).to_contain_text("do not match")
 
 
 def ask(page: Page) -> str:

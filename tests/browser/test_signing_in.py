@@ -83,7 +83,7 @@ def test_lost_password(live: Live, open_browser: OpenBrowser) -> None:
     box(page, "Email address").fill(person.email)
     box(page, "Password").fill(person.password)
     press(page, "Sign in")
-    expect(page.get_by_role("alert")).to_contain_text("do not belong together")
+    expect(page.get_by_role("alert")).to_contain_text("do not match")
     box(page, "Password").fill(NEW_PASSWORD)
     press(page, "Sign in")
     sees(page, "Hello, Alice")
