@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator, MutableMapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from contextvars import ContextVar
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -122,9 +122,14 @@ def transaction(*, patience: int = 5000, consistent: bool = False) -> Iterator[N
         _patience.reset(waiting)
 
 
-def plain_transaction(connection: Connection) -> AbstractContextManager[object]:
+@contextmanager
+def plain_transaction(connection: Connection) -> Iterator[None]:
     """The same by a plain connection, without a session: for a worker that takes thousands of small steps in a row."""
-    return connection.begin()
+    try:
+        with connection.begin():
+            yield
+    finally:
+        _end_turn(connection.info)
 
 
 @contextmanager
@@ -154,11 +159,12 @@ TURN = "turn"  # of a connection that writes: the lock that it holds
 
 
 def prepare_engine(engine: Any) -> None:
-    """SQLite as one durable database for several processes (WAL, full sync, foreign keys, explicit BEGIN and COMMIT).
+    """SQLite as one durable database for several processes (WAL, full sync, foreign keys, explicit BEGIN).
 
     A GET begins deferred and never waits for a writer. Everything else begins IMMEDIATE: two writers queue
     up for at most five seconds instead of failing half-way. Writers of one process take turns before they ask the
-    file: SQLite lets a writer who waits sleep and try again, ever longer, and by chance.
+    file: SQLite lets a writer who waits sleep and try again, ever longer, and by chance. A turn ends where the
+    connection goes back to the pool, as that of a session does with its transaction.
     """
     if engine.dialect.name != "sqlite":
         return
@@ -181,20 +187,6 @@ def prepare_engine(engine: Any) -> None:
             connection.exec_driver_sql("BEGIN")
         else:
             _begin_to_write(connection, turn)
-
-    @event.listens_for(engine, "commit")
-    def commit(connection: Connection) -> None:
-        try:
-            connection.exec_driver_sql("COMMIT")
-        finally:
-            _end_turn(connection.info)
-
-    @event.listens_for(engine, "rollback")
-    def rollback(connection: Connection) -> None:
-        try:
-            connection.connection.rollback()
-        finally:
-            _end_turn(connection.info)
 
     @event.listens_for(engine, "checkin")
     def checkin(_connection: sqlite3.Connection, record: Any) -> None:

@@ -53,7 +53,7 @@ def test_a_recent_member_takes_everything_along(browse: Browse, people: People) 
     browse.sign_in(people.alice)
     for path, file, mimetype in (
         (ZIP, "your-data.zip", "application/zip"),
-        (JSON + "&format=zip&theme=dark&member=2", "your-data.json", "application/json"),
+        (JSON + "&theme=dark&member=2", "your-data.json", "application/json"),
     ):
         with browse.client.open(path, base_url=browse.base, headers={"User-Agent": "Firefox on Linux"}) as answer:
             assert answer.status_code == 200
