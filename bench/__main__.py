@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TypeVar
 
-from bench import bed, broadcast, commands, download, inside, online, report, strangers
+from bench import bed, broadcast, commands, download, inside, online, processes, report, sizes, strangers
 from bench.load import BenchError, Burst, server
 
 Figure = TypeVar("Figure")
@@ -41,6 +41,8 @@ def _wishes() -> argparse.Namespace:
     words.add_argument("--import-rows", type=int, default=20_000, help="members to import")
     words.add_argument("--release-rows", type=int, default=100_000, help="registrations of the list to release")
     words.add_argument("--others", type=int, default=100_000, help="other members beside the one who downloads")
+    words.add_argument("--society", type=int, default=20_000, help="members of the great society; 0 for none")
+    words.add_argument("--sizes", action="store_true", help="only the pages in a small society and in a great one")
     words.add_argument("--copies", type=int, default=1_000, help="people who get the broadcast")
     words.add_argument("--broadcast", action="store_true", help="only the delivery of a broadcast")
     words.add_argument("--pairs", type=int, default=200, help="existing and invented addresses typed into each door")
@@ -59,6 +61,8 @@ def _measured(folder: Path, wish: argparse.Namespace) -> dict[str, object]:
     wished = {name: value for name, value in vars(wish).items() if value}
     if wish.broadcast:
         return {"machine": machine, "wish": wished, "broadcast": _broadcast(folder, wish)}
+    if wish.sizes:
+        return {"machine": machine, "wish": wished, "sizes": _sizes(folder, wish)}
     with bed.made(folder, members=wish.members) as own:
         if wish.strangers:
             return {"machine": machine, "wish": wished, "strangers": _strangers(own, wish)}
@@ -67,6 +71,9 @@ def _measured(folder: Path, wish: argparse.Namespace) -> dict[str, object]:
             "wish": wished,
             "queries": _queries(own),
             "inside": _inside(own, wish),
+            "sizes": _sizes(folder, wish) if wish.society else {},
+            "sign_in": _sign_in(own, wish),
+            "start": _start(own, wish),
             "download": _download(folder, wish),
             "broadcast": _broadcast(folder, wish),
             "commands": _commands(own, wish),
@@ -97,6 +104,51 @@ def _inside(own: bed.Bed, wish: argparse.Namespace) -> dict[str, list[float]]:
         rows.append((name, f"{cost:,.0f}", f"{report.spread(each):.0%}", f"{cost / bare:.1f}", most, verdict))
     _print("CPU of a page in process", ("page", "µs", "spread", "× bare", "most", ""), rows)
     return figures
+
+
+def _sizes(folder: Path, wish: argparse.Namespace) -> dict[str, list[float]]:
+    with (
+        sizes.among(folder / "small", contacts=sizes.FEW) as few,
+        sizes.among(folder / "great", contacts=wish.society) as many,
+    ):
+        askers = sizes.askers(few, many)
+        figures = _alternated({name: _cpu(ask, wish.seconds / 4) for name, ask in askers.items()}, wish.rounds)
+    rows = []
+    for path in sizes.PAGES:
+        small, great = (min(figures[f"{path} among {name}"]) for name in ("few", "many"))  # what other work adds, apart
+        ratio = great / small
+        cells = (path, f"{small:,.0f}", f"{great:,.0f}", f"{ratio:.2f}", f"{sizes.MOST}", _verdict(ratio <= sizes.MOST))
+        rows.append(cells)
+    title = f"CPU of a page in process, ten years of history, among {sizes.FEW:,} and {wish.society:,} members"
+    _print(title, ("page", "µs among few", "µs among many", "×", "most", ""), rows)
+    return figures
+
+
+def _sign_in(own: bed.Bed, wish: argparse.Namespace) -> dict[str, list[float]]:
+    askers = processes.sign_ins(own)
+    figures = _alternated({name: _cpu(ask, wish.seconds / 2) for name, ask in askers.items()}, wish.rounds)
+    middle = {name: report.median(each) for name, each in figures.items()}
+    ratio = middle["sign-in"] / middle["one hash"]
+    rows = [
+        ("one hash", f"{middle['one hash'] / 1e3:.1f}", f"{report.spread(figures['one hash']):.0%}", "", "", ""),
+        ("sign-in", f"{middle['sign-in'] / 1e3:.1f}", f"{report.spread(figures['sign-in']):.0%}",
+         f"{ratio:.2f}", "1.15", _verdict(ratio <= 1.15)),
+    ]  # fmt: skip
+    _print("A sign-in in process", ("what", "CPU ms", "spread", "× hash", "most", ""), rows)
+    return figures
+
+
+def _start(own: bed.Bed, wish: argparse.Namespace) -> dict[str, object]:
+    starts = [processes.start(own) for _ in range(wish.rounds)]
+    middle = {name: report.median([each[name] for each in starts]) for name in starts[0]}
+    worker = processes.memory_of_worker(own)
+    rows = [
+        ("create_app", f"{middle['create_app']:.2f} s", "0.7 s", _verdict(middle["create_app"] < 0.7)),
+        ("import, before it", f"{middle['import']:.2f} s", "", ""),
+        ("memory of the worker", f"{worker:.0f} MB", "80 MB", _verdict(worker < 80)),
+    ]
+    _print("Processes", ("what", "", "most", ""), rows)
+    return {"starts": starts, "worker_mb": worker}
 
 
 def _cpu(ask: Callable[[], None], seconds: float) -> Callable[[], float]:
@@ -210,14 +262,14 @@ def _online(own: bed.Bed, wish: argparse.Namespace) -> dict[str, object]:
         for _ in range(wish.rounds):
             for target in targets:
                 bursts[target.name].append(target.once())
-        memory = portal.memory()
         writing.prove()
+        memory = processes.memory_of_web(own, portal, own.folder)
     rows = [_row(target, bursts) for target in targets]
     headings = ("target", "a second", "spread", "p50 ms", "p99 ms", "p99/p50", "most", "of limit", "wanted", "")
     _print("Served, one process, 16 clients", headings, rows)
     stored = f"{writing.stopped} opt-outs, {writing.filed} requests, {writing.committed} rows, every saved profile"
     print(f"Read back: {stored}")
-    print(f"Memory of the web process after the run: {memory:.0f} MB (most 100)")
+    print(f"Memory of the web process after this and {processes.REQUESTS:,} pages: {memory:.0f} MB (most 100)")
     told = {name: [vars(burst) for burst in each] for name, each in bursts.items()}
     return {"targets": told, "memory_mb": memory, "ratios": {row[0]: row[7] for row in rows if row[7]}}
 

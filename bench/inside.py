@@ -23,7 +23,14 @@ from portal.extensions import Base, db
 from portal.vocabulary import Owner
 
 PAGES = {"overview": "/", "profile form": "/profile/edit", "choices page": "/choices", "requests page": "/requests"}
-MORE_PAGES = {"member information": "/profile", "new request": "/requests/new", "sign-ins": "/security"}
+MORE_PAGES = {
+    "member information": "/profile",
+    "events": "/events",
+    "history": "/history",
+    "new request": "/requests/new",
+    "sign-ins": "/security",
+    "what we hold": "/held",
+}
 NOBODYS = [
     name for name, table in Base.metadata.tables.items() if (own := inventory.owner(table)) and own.how is Owner.NOBODY
 ]
@@ -51,7 +58,7 @@ def askers(bed: Bed) -> dict[str, Callable[[], None]]:
     cookie = bed.people[-1].cookie
     return {
         "bare page": asker(create_limits(config), "/bare", ""),
-        **{name: asker(bed.app, path, cookie) for name, path in PAGES.items()},
+        **{name: asker(bed.app, path, cookie) for name, path in (PAGES | MORE_PAGES).items()},
         "profile form, obvious build": asker(create_obvious(config), "/profile", cookie),
     }
 

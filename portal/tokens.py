@@ -128,7 +128,7 @@ def suppression_hashes(text: str) -> list[str]:
 
 def _suppression_hash(text: str, ident: str, key: str) -> str:
     message = b"suppress/v1" + text.encode("utf-8", "surrogatepass")
-    return f"v1.{ident}." + hmac.new(key.encode(), message, "sha256").hexdigest()
+    return f"v1.{ident}." + hmac.digest(key.encode(), message, "sha256").hex()
 
 
 # Unsubscribe links ----------------------------------------------------------------------------------------

@@ -129,7 +129,7 @@ def belongs(table: Table, who: Person) -> ColumnElement[bool]:
     return column.in_(select(key.column).where(belongs(parent, who)))
 
 
-def may_be_told(table: Table, today: date) -> ColumnElement[bool]:
+def may_be_told(table: Table, today: date | ColumnElement[date]) -> ColumnElement[bool]:
     """SQL: the rows of this table of which their person may hear by now, as the table's `told` says."""
     declared = owner(table)
     if declared is None or not declared.told:

@@ -48,10 +48,11 @@ def opt_outs_by_day(broadcast: Broadcast, *, today: date) -> list[tuple[date, in
     Together as many as `opt_outs` counts. Empty where the days can no longer be known, because the messages are
     gone and only the sum was kept.
     """
-    first = func.min(ChoiceRow.at)
-    found = db.session.execute(select(first).where(got_and_stopped(broadcast)).group_by(ChoiceRow.subject_id))
+    answers = select(ChoiceRow.subject_id, ChoiceRow.at).where(got_and_stopped(broadcast))
+    newest_first = db.session.execute(answers.order_by(ChoiceRow.at.desc()))
+    first = {row.subject_id: row.at for row in newest_first}  # of several answers of a person
     begin = society_date(broadcast.created_at)
-    days = Counter((society_date(at) - begin).days for (at,) in found)
+    days = Counter((society_date(at) - begin).days for at in first.values())
     if broadcast.unsubscribed is not None and sum(days.values()) != broadcast.unsubscribed:
         return []
     shown = {*range(min(DAYS, (today - begin).days) + 1), *days}

@@ -5,21 +5,22 @@ Reads three tables as one, the newest first. Each row of `choice` is the proof o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from enum import StrEnum
+from functools import cache
 from typing import Any, Final, cast
 from uuid import UUID
 
 from sqlalchemy import (
     ColumnElement,
+    Date,
     Integer,
     Select,
-    String,
-    Subquery,
     Table,
     and_,
+    bindparam,
     func,
     literal,
     not_,
@@ -30,10 +31,10 @@ from sqlalchemy import (
 )
 
 from portal.datamap.rows import may_be_told
+from portal.domain.at_once import PERSON
 from portal.domain.trail import ANSWERED
 from portal.extensions import db
 from portal.models import ChoiceRow, Disclosure, Event, Trail
-from portal.models.columns import UtcDateTime
 from portal.vocabulary import Door
 
 Row = ChoiceRow | Trail | Disclosure
@@ -77,25 +78,15 @@ class Proof:
     later: ChoiceRow | None
 
 
-def _looks(_today: date) -> ColumnElement[bool]:
-    return and_(Trail.door == Door.STAFF, Trail.act.not_in(DEEDS))
-
-
-def _changes(today: date) -> ColumnElement[bool]:
-    """Of an answer only the row of `choice`, which says more."""
-    return and_(not_(_looks(today)), Trail.act != ANSWERED)
-
-
-def _told(today: date) -> ColumnElement[bool]:
-    return may_be_told(cast(Table, Disclosure.__table__), today)
-
+_TODAY = bindparam("today", type_=Date())
+_LOOKS = and_(Trail.door == Door.STAFF, Trail.act.not_in(DEEDS))
 
 # Which rows of which table a part is made of.
-_PARTS: Final[Mapping[Sort, tuple[type[Any], Callable[[date], ColumnElement[bool]]]]] = {
-    Sort.CHOICES: (ChoiceRow, lambda _today: true()),
-    Sort.RECORD: (Trail, _changes),
-    Sort.LISTS: (Disclosure, _told),
-    Sort.LOOKS: (Trail, _looks),
+_PARTS: Final[Mapping[Sort, tuple[type[Any], ColumnElement[bool]]]] = {
+    Sort.CHOICES: (ChoiceRow, true()),
+    Sort.RECORD: (Trail, and_(not_(_LOOKS), Trail.act != ANSWERED)),  # of an answer only the row of `choice`
+    Sort.LISTS: (Disclosure, may_be_told(cast(Table, Disclosure.__table__), _TODAY)),
+    Sort.LOOKS: (Trail, _LOOKS),
 }
 
 
@@ -104,27 +95,32 @@ def page(subject_id: UUID, *, limit: int, today: date, only: Sort | None = None,
 
     One query.
     """
-    parts = [
-        select(literal(sort.value).label("sort"), model.id.label("id"), model.at.label("at")).where(
-            model.subject_id == subject_id, which(today)
-        )
-        for sort, (model, which) in _PARTS.items()
-        if only in (None, sort)
-    ]
-    rows = union_all(*parts).subquery()
-    order = (rows.c.at, rows.c.sort, rows.c.id)
-    keys = select(rows.c.sort, rows.c.id, rows.c.at).order_by(*(column.desc() for column in order)).limit(limit + 1)
-    if before:
-        keys = keys.where(tuple_(*order) < _key(before))
-    found = db.session.execute(_whole(keys.subquery())).all()
+    asked = {"person": subject_id, "today": today, "many": limit + 1} | (_key(before) if before else {})
+    found = db.session.execute(_question(only, bool(before)), asked).all()
     shown = found[:limit]
     entries = tuple(Entry(Sort(row.sort), row[3] or row[4] or row[5], row.event or "") for row in shown)
     last = shown[-1] if len(found) > limit else None
     return Page(entries, f"{last.at.isoformat()}_{last.sort}_{last.id}" if last is not None else "")
 
 
-def _whole(keys: Subquery) -> Select[Any]:
-    """The rows that these keys name, each with the name of its event, in the order of a history."""
+@cache
+def _question(only: Sort | None, goes_on: bool) -> Select[Any]:
+    """The rows of a page, each with the name of its event; made once, as building it costs more than its answer."""
+    parts = [
+        select(literal(sort.value).label("sort"), model.id.label("id"), model.at.label("at")).where(
+            model.subject_id == PERSON, which
+        )
+        for sort, (model, which) in _PARTS.items()
+        if only in (None, sort)
+    ]
+    rows = union_all(*parts).subquery()
+    order = (rows.c.at, rows.c.sort, rows.c.id)
+    some = select(rows.c.sort, rows.c.id, rows.c.at).order_by(*(column.desc() for column in order))
+    if goes_on:
+        some = some.where(
+            tuple_(*order) < tuple_(*(bindparam(f"before_{each.name}", type_=each.type) for each in order))
+        )
+    keys = some.limit(bindparam("many", type_=Integer())).subquery()
     return (
         select(keys.c.sort, keys.c.id, keys.c.at, ChoiceRow, Trail, Disclosure, Event.name.label("event"))
         .select_from(keys)
@@ -156,7 +152,7 @@ def proof(subject_id: UUID, number: int) -> Proof | None:
     )
 
 
-def _key(text: str) -> ColumnElement[Any]:
+def _key(text: str) -> dict[str, object]:
     try:
         at, sort, number = text.split("_")
         moment, value = datetime.fromisoformat(at), int(number)
@@ -165,4 +161,4 @@ def _key(text: str) -> ColumnElement[Any]:
         moment = moment.astimezone(UTC)
     except OverflowError:
         raise ValueError(text) from None
-    return tuple_(literal(moment, UtcDateTime()), literal(Sort(sort).value, String()), literal(value, Integer()))
+    return {"before_at": moment, "before_sort": Sort(sort).value, "before_id": value}
