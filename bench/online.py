@@ -90,7 +90,12 @@ class Writing:
             if person is None or next(left) >= MOST_REQUESTS:
                 return None
             body = urlencode(
-                {"csrf_token": person.form_token, "operation_id": f"{person.id}-{kind}"[:64], "details": "Please look at it.", "controller": "Another society"}
+                {
+                    "csrf_token": person.form_token,
+                    "operation_id": f"{person.id}-{kind}"[:64],
+                    "details": "Please look at it.",
+                    "controller": "Another society",
+                }
             )
             return request("POST", f"/requests/new/{kind}", person.cookie, body)
 
