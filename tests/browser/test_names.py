@@ -16,14 +16,14 @@ from tests.browser.live import Live
 from tests.browser.steps import press, reads, sign_in
 
 GOLDEN = Path(__file__).parent / "golden"
-# What is another one at each run: days, references, addresses of links.
+# What a reader is led by: words between these are for other tests.
+ROLES = "banner|navigation|main|contentinfo|heading|link|button|textbox|combobox|checkbox|radiogroup|radio|group|status"
+TOLD = re.compile(rf" *- '?(?:{ROLES}|alert|table|columnheader|rowheader|img)\b.*")
+# What is another one at each run.
 CHANGING = (
     (re.compile(r"IM-[2-9A-HJ-NP-Z]{4}-[2-9A-HJ-NP-Z]{4}"), "IM-XXXX-XXXX"),
     (re.compile(r"\b\d{1,2} [A-Z][a-z]+ \d{4}(, \d\d:\d\d UTC)?"), "1 January 2030"),
-    (re.compile(r"alice\.\d+@"), "alice@"),
-    (re.compile(r"M-9\d{3}"), "M-9000"),
-    (re.compile(r"(Why this day\n +- definition:) .*"), r"\1 …"),
-    (re.compile(r":?\n +- /url: .*"), ""),
+    (re.compile(r"(?<=- )'|'?:$", re.MULTILINE), ""),
 )
 
 
@@ -53,8 +53,8 @@ def test_main_pages(live: Live, page: Page, request: pytest.FixtureRequest) -> N
 
 
 def told(page: Page) -> str:
-    """The tree of the whole page, less what changes by itself."""
-    tree = page.locator("body").aria_snapshot() + "\n"
+    """Roles and names of the whole page, in its order."""
+    tree = "".join(f"{line}\n" for line in page.locator("body").aria_snapshot().splitlines() if TOLD.fullmatch(line))
     for what, instead in CHANGING:
         tree = what.sub(instead, tree)
     return tree
