@@ -143,7 +143,7 @@ def test_profile_and_choices(live: Live, page: Page) -> None:
     go(page)
     reads(page, "Attendee list: now “Other attendees”, before “Nobody”.")
     press(page, "Undo")
-    reads(page, "Taken back.")
+    reads(page, "Undone.")
 
 
 def test_an_answer_for_one_event(live: Live, page: Page) -> None:
@@ -161,7 +161,7 @@ def test_an_answer_for_one_event(live: Live, page: Page) -> None:
     press(page, "Save")
     reads(page, "Public roster")
     press(page, "Undo")
-    reads(page, "Taken back.")
+    reads(page, "Undone.")
 
 
 def test_a_request_and_its_withdrawal(live: Live, page: Page) -> None:
@@ -200,11 +200,11 @@ def test_unsubscribing_and_asking(live: Live, page: Page) -> None:
     press(page, "Unsubscribe")
     sees(page, "You are unsubscribed")
     press(page, "Undo")
-    sees(page, "Taken back")
+    sees(page, "Undone")
     page.goto("/ask")
     write(page, "Email address", "by.keys@elsewhere.example.org")
     press(page, "Send")
-    sees(page, "Look into your mailbox")
+    sees(page, "Check your email")
 
 
 def test_the_desk_answers(live: Live, page: Page) -> None:
@@ -234,8 +234,7 @@ def test_the_desk_releases_a_list(live: Live, page: Page, open_browser: OpenBrow
         events.register(member, fair)
         choices.change(member.subject, "sponsor_sharing", to="yes", via=Door.PAGE, now=clock.now())
     enter_desk(page, live.colleague())
-    walk_to(page, page.locator("main a[href='/desk/lists']"))
-    go(page)
+    follow(page, "Lists")
     choose(page, "For whom", "Sponsors")
     walk_to(page, page.get_by_label("Event"))
     page.keyboard.type("Quay")

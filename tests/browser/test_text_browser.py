@@ -67,7 +67,7 @@ def test_the_link_of_a_broadcast(live: Live, w3m: TextBrowser) -> None:
     assert not allowed(live, person)
     stands(w3m.press("Stop all broadcast email"), "You are unsubscribed")
     assert not allowed(live, person, "magazine")
-    stands(w3m.press("Undo"), "Taken back")
+    stands(w3m.press("Undo"), "Undone")
     assert allowed(live, person, "magazine")
 
 
