@@ -107,7 +107,7 @@ def test_nobody_comes_back_and_nothing_spent_lives(yesterday: People, run: Runne
     assert [step.step for step in request.steps][-2:] == ["carried_out", "checked"]
     mail = letter("staff_erasures_repeated")
     assert request.reference in mail.text
-    assert "1 of which the restored database does not know the request" in mail.text
+    assert "1 whose request is not in the restored database" in mail.text
 
     assert choices.standing(yesterday.alice.id)[SUPPRESS].value == "yes"
     assert (count(SignIn), count(LinkRequest), count(EmailChange, EmailChange.cancelled_at.is_(None))) == (0, 0, 0)
