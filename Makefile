@@ -43,15 +43,13 @@ run: .venv/ready  ## start the portal with demonstration data on http://127.0.0.
 test: .venv/installed  ## run the whole suite, on SQLite and on PostgreSQL
 	$(BIN)/python -m pytest -n auto --dist worksteal --database=both
 
-NPM := npm install --prefix .tools --no-save --ignore-scripts --no-audit --no-fund --loglevel=error
-VNU := vnu-jar@26.9.27
-LIGHTHOUSE := lighthouse@12.8.2
+NPM := npm install --no-save --ignore-scripts --no-audit --no-fund --loglevel=error --prefix
 
 tools:  ## install the HTML checker of the tests into .tools/; it runs on Java
-	$(NPM) $(VNU)
+	$(NPM) .tools/vnu vnu-jar@26.9.27
 
 audit-pages: .venv/installed  ## Lighthouse on the main pages, into docs/lighthouse.md; about five minutes
-	$(NPM) $(VNU) $(LIGHTHOUSE)
+	$(NPM) .tools/lighthouse lighthouse@12.8.2
 	$(BIN)/python -m tests.audit.pages
 
 screens: .venv/installed  ## a picture of every page into screens/, to look at

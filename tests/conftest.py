@@ -64,7 +64,7 @@ ONCE = {
     "rules": "access matrix old_cookies templates headers csrf urls cookies errors get_never_writes",
     "mail": "messages headers transport outbox bounces doctor",
     "cli": "serve demo members groups broadcasts notices invite",
-    "web": "ask broadcasts choices desk download enumeration erasure events every_form held history html lists load"
+    "web": "ask broadcasts choices desk download enumeration erasure events every_form held history lists load"
     " notices operators overview profile requests second_factor signin unsubscribe walk",
 }
 ON_SQLITE_ALONE = {f"{folder}/test_{name}.py" for folder, names in ONCE.items() for name in names.split()}

@@ -9,13 +9,13 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import time_machine
 from bs4 import BeautifulSoup
-from flask import Flask
 from sqlalchemy import delete, select, update
 
 from portal import create_app
@@ -59,8 +59,17 @@ def portal(folder: Path, template: Path) -> Iterator[Browse]:
         db.engine.dispose()
 
 
+@dataclass(frozen=True)
+class Walked:
+    """What was come to, and what there is."""
+
+    states: list[State]
+    endpoints: set[str]
+    mails: dict[str, str]
+
+
 @pytest.fixture(scope="module")
-def states(tmp_path_factory: pytest.TempPathFactory) -> list[State]:
+def walked(tmp_path_factory: pytest.TempPathFactory) -> Walked:
     """As the demonstration's people see the portal; then as Alice does, about whom every table has a row, and Dana."""
     folder = tmp_path_factory.mktemp("template")
     databases.migrate(f"sqlite:///{folder}/portal.db", folder)
@@ -79,7 +88,16 @@ def states(tmp_path_factory: pytest.TempPathFactory) -> list[State]:
         found += crawl(browse, "alice", as_=people.alice, starts=("/", "/desk", "/sign-in/again?next=/security"))
         found += crawl(browse, "dana", as_=people.dana)
         found += second_steps(browse, people)
-    return found
+    with portal(tmp_path_factory.mktemp("mails"), folder / "portal.db") as browse:
+        with databases.writes():
+            people = settle()
+        rules = [rule for rule in browse.app.url_map.iter_rules() if "GET" in (rule.methods or ())]
+        return Walked(found, {rule.endpoint for rule in rules}, dict(mails(people)))
+
+
+@pytest.fixture
+def states(walked: Walked) -> list[State]:
+    return walked.states
 
 
 def mailed(browse: Browse) -> list[str]:
@@ -124,10 +142,9 @@ def second_steps(browse: Browse, people: People) -> Iterator[State]:
     yield State("alice: the password once more", "signin.sign_in_again", browse("/sign-in/again?next=/security"))
 
 
-def test_every_page_was_come_to(states: list[State], app: Flask) -> None:
-    rules = [rule for rule in app.url_map.iter_rules() if "GET" in (rule.methods or ())]
-    pages = {rule.endpoint for rule in rules if not rule.endpoint.startswith(NO_PAGES)}
-    unseen = pages - {state.endpoint for state in states}
+def test_every_page_was_come_to(walked: Walked) -> None:
+    pages = {endpoint for endpoint in walked.endpoints if not endpoint.startswith(NO_PAGES)}
+    unseen = pages - {state.endpoint for state in walked.states}
     assert unseen == REDIRECTS, "let a link lead there, or bring it about in `happen`, so that it is checked here too"
 
 
@@ -189,15 +206,13 @@ def test_nothing_shows_on_hover_alone(states: list[State]) -> None:
         assert not re.search(r"display|visibility|opacity|content|position", rules), f"{selector}:hover shows something"
 
 
-def test_pages_and_mails_are_valid(states: list[State], app: Flask, people: People, tmp_path: Path) -> None:
+def test_pages_and_mails_are_valid(walked: Walked, tmp_path: Path) -> None:
     """One run of the Nu HTML checker over all of them, since it starts slowly."""
-    named = {f"page-{number}": (state.name, state.page.body) for number, state in enumerate(states)}
-    named |= {f"mail-{name}": (f"the mail {name}", html.encode()) for name, html in mails(people)}
-    folder = tmp_path / "served"
-    folder.mkdir()
+    named = {f"page-{number}": (state.name, state.page.body) for number, state in enumerate(walked.states)}
+    named |= {f"mail-{name}": (f"the mail {name}", html.encode()) for name, html in walked.mails.items()}
     for name, (_, body) in named.items():
-        (folder / f"{name}.html").write_bytes(body)
-    found = subprocess.run([*checker(), "--format", "json", "--stdout", folder], capture_output=True, check=False)
+        (tmp_path / f"{name}.html").write_bytes(body)
+    found = subprocess.run([*checker(), "--format", "json", "--stdout", tmp_path], capture_output=True, check=False)
     faults = [
         f"{named[Path(each['url']).stem][0]}: {each['message']}\n    {each.get('extract', '')}"
         for each in json.loads(found.stdout)["messages"]
@@ -217,7 +232,7 @@ def mails(people: People) -> Iterator[tuple[str, str]]:
 
 def checker() -> list[str]:
     """The command of the Nu HTML checker."""
-    jar = Path(os.environ.get("PORTAL_TEST_VNU_JAR") or ROOT / ".tools/node_modules/vnu-jar/build/dist/vnu.jar")
+    jar = Path(os.environ.get("PORTAL_TEST_VNU_JAR") or ROOT / ".tools/vnu/node_modules/vnu-jar/build/dist/vnu.jar")
     java = shutil.which("java")
     if java is None:
         missing("Java, for the Nu HTML checker,")
