@@ -490,7 +490,7 @@ def _ended(scope: str) -> frozenset[str]:
 
 def _in_turn(request: DataSubjectRequest) -> None:
     """The same request, as it stands when it is our turn."""
-    db.session.refresh(request, with_for_update={"key_share": True})
+    db.session.refresh(request, with_for_update={"key_share": True, "of": DataSubjectRequest})
 
 
 def _locked(request_id: UUID) -> DataSubjectRequest | None:

@@ -396,7 +396,7 @@ def reply(request: DataSubjectRequest, code: str) -> str:
 
 def _in_turn(request: DataSubjectRequest) -> None:
     """The same request, as it stands when it is our turn."""
-    db.session.refresh(request, with_for_update={"key_share": True})
+    db.session.refresh(request, with_for_update={"key_share": True, "of": DataSubjectRequest})
 
 
 def _still_open(request: DataSubjectRequest) -> None:

@@ -221,7 +221,7 @@ def add(member: Member, request: DataSubjectRequest, words: str, *, now: datetim
     An answer to that question ends the pause: what staff need to read it is their own time (rights §4.4).
     Raises CannotAdd when it is closed.
     """
-    db.session.refresh(request, with_for_update={"key_share": True})
+    db.session.refresh(request, with_for_update={"key_share": True, "of": DataSubjectRequest})
     if not request.is_open or request.subject_id != member.id:
         raise CannotAdd("This request is closed. You can send a new one at any time.")
     last = next((each for each in reversed(request.steps) if each.step in TOLD), None)
@@ -253,7 +253,7 @@ def withdraw_for(request: DataSubjectRequest, *, now: datetime) -> None:
 
 
 def _withdraw(request: DataSubjectRequest, *, by: str, now: datetime) -> None:
-    db.session.refresh(request, with_for_update={"key_share": True})
+    db.session.refresh(request, with_for_update={"key_share": True, "of": DataSubjectRequest})
     if State.WITHDRAWN not in TRANSITIONS.get(State(request.state), ()) or request.carried_out_at is not None:
         raise CannotWithdraw("This request is closed. You can send a new one at any time.")
     request.state = State.WITHDRAWN
@@ -279,7 +279,7 @@ def close_review(request: DataSubjectRequest, *, now: datetime) -> None:
 
     Raises NotDue when it is closed.
     """
-    db.session.refresh(request, with_for_update={"key_share": True})
+    db.session.refresh(request, with_for_update={"key_share": True, "of": DataSubjectRequest})
     if request.kind != REVIEW or not request.is_open or request.carried_out_at is not None:
         raise NotDue("This review is closed, or was carried out already.")
     request.state = State.FULFILLED

@@ -391,7 +391,7 @@ def test_a_review_deletes_what_nothing_needs_any_more(rows: People) -> None:
         "Education", "Work experience", "Certifications from elsewhere", "Areas of interest", "Demographic information",
     }  # fmt: skip
     kept = {line.what: line.reason for line in done if line.action is Action.KEPT}
-    assert kept["Birth date"].startswith("still needed for “Making sure that no data of children")
+    assert kept["Birth date"].startswith("still needed for “Making sure that we hold no data about children")
     member = db.session.get_one(Member, alice.id)
     assert (member.education, member.interests, member.demographics) == ("", "", "")
     assert (member.job_title, member.birth_date) == (rows.alice.job_title, date(1964, 5, 17))
