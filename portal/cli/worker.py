@@ -53,7 +53,7 @@ def worker(every: float) -> None:
 
 
 def refuse_missing_key() -> None:
-    """For what sends: raises ClickException while a key is dropped under which somebody is remembered as silent.
+    """For what sends or brings people in: ends with 3 while a key is dropped under which somebody is remembered.
 
     A database that is away is waited for.
     """
@@ -63,10 +63,12 @@ def refuse_missing_key() -> None:
     except SQLAlchemyError:
         return
     if ident:
-        raise click.ClickException(
+        click.echo(
             f"SUPPRESSION_KEYS lacks the key {ident!r}. The database remembers by it who must get no mail:"
-            " put it back, behind the newer ones."
+            " put it back, behind the newer ones. Nothing was done.",
+            err=True,
         )
+        raise SystemExit(3)
 
 
 def run(*, every: float) -> None:

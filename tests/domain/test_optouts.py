@@ -344,7 +344,7 @@ def test_nothing_is_sent_while_a_key_is_dropped_by_which_somebody_is_silent(
         db.session.add(Suppression(keyed_hash=suppression_hash("a@b.example"), reason="asked", at=portal_clock.now()))
     app.config["SUPPRESSION_KEYS"] = (newer,)
     refused = run(*words, stdin="email\n")
-    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert (refused.exit_code, refused.stdout) == (3, "")
     assert "SUPPRESSION_KEYS lacks the key 's1'" in refused.stderr
     if words != ("worker",):
         app.config["SUPPRESSION_KEYS"] = (newer, ("s1", "whatever-it-is-it-bears-that-name"))
