@@ -35,6 +35,7 @@ def among(folder: Path, *, contacts: int) -> Iterator[Flask]:
     with app.app_context():
         upgrade()
         with transaction():
+            db.session.execute(text("PRAGMA cache_size = -400000"))  # KB: indexes grow in memory
             settle(Size(contacts, max(1, contacts // 500)))
             _grow_old()
         db.session.execute(text("ANALYZE"))
