@@ -23,7 +23,7 @@ from portal.domain import optouts
 from portal.domain.errors import NotNow
 from portal.extensions import db, settings
 from portal.models import Account, Disclosure, Event, ListRelease, ListStep, Member, Registration, Subject
-from portal.models.choice import standing, standing_at
+from portal.models.choice import standing, standing_at, stands
 from portal.models.suppression import suspended
 from portal.purposes import AUDIENCES, CHOICES, PURPOSES, Audience
 
@@ -61,7 +61,7 @@ def _agrees(audience: Audience, answer: ColumnElement[str]) -> ColumnElement[boo
         Subject.erased_at.is_(None),
         Subject.restricted_at.is_(None),
         ~suspended(MEMBER.c.id),
-        answer.in_(sorted(audience.answers)),
+        stands(answer, *sorted(audience.answers)),
     )
 
 
