@@ -364,17 +364,7 @@ def staff_suspensions_due(number: int, *, now: datetime) -> None:
 def staff_digest(requests: Sequence[DataSubjectRequest], kinds: Mapping[str, Kind], *, now: datetime) -> None:
     """To staff: several new requests in one message (threat T32)."""
     days = _due_days(requests, kinds, now=now)
-    for address in settings().staff_emails:
-        outbox.put(
-            "staff_digest",
-            kind=MailKind.STAFF,
-            to=address,
-            subject_id=None,
-            now=now,
-            calendar=days,
-            requests=requests,
-            kinds=kinds,
-        )
+    outbox.put_to_staff("staff_digest", now=now, calendar=days, requests=requests, kinds=kinds)
 
 
 def _due_days(requests: Sequence[DataSubjectRequest], kinds: Mapping[str, Kind], *, now: datetime) -> str:
