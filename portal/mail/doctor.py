@@ -183,7 +183,7 @@ def _of_parts(row: Message, read: EmailMessage) -> Iterator[str]:
         yield "it has not both a text and an HTML part"
         return
     text, html = str(plain.get_content()), str(page.get_content())
-    seen = _Seen(html)
+    seen = Seen(html)
     frame = set(_words(f"{settings().society_name} {row.title} {COPY}"))
     for what, words in (
         ("only its text part says", set(_words(text)) - set(_words(seen.text))),
@@ -213,7 +213,7 @@ def _words(text: str) -> list[str]:
     return re.findall(r"[^\W_]+", re.sub(r"https?://\S+", " ", text))
 
 
-class _Seen(HTMLParser):
+class Seen(HTMLParser):
     """What a reader of HTML sees: the words, and where links lead."""
 
     def __init__(self, html: str) -> None:

@@ -9,7 +9,6 @@ import inspect
 import re
 from dataclasses import replace
 from datetime import timedelta
-from html.parser import HTMLParser
 from pathlib import Path
 
 import html5lib
@@ -23,6 +22,7 @@ from portal.domain.kinds import KINDS
 from portal.domain.samples import DETAILS, NEW_EMAIL, NOVEMBER, SAMPLES, TOKEN, farewell, planned
 from portal.extensions import db
 from portal.mail import messages
+from portal.mail.doctor import Seen
 from portal.models import DataSubjectRequest, Message
 from portal.purposes import HOLDINGS
 from portal.tokens import read_unsubscribe
@@ -114,27 +114,6 @@ def written(sample: str, people: People) -> Message:
         SAMPLES[sample](people)
     (row,) = db.session.scalars(select(Message))
     return row
-
-
-class Seen(HTMLParser):
-    """What a reader of the HTML part sees: its words, and where its links lead."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.links: list[str] = []
-        self.text = ""
-        self._head = False
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self._head = tag == "head" or (self._head and tag != "body")
-        href = dict(attrs).get("href")
-        if tag == "a" and href:
-            self.links.append(href)
-        self.text += " " if tag not in ("a", "b", "strong") else ""
-
-    def handle_data(self, data: str) -> None:
-        self.text += "" if self._head else data
 
 
 def links_in(text: str) -> list[str]:
