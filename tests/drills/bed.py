@@ -26,7 +26,7 @@ from sqlalchemy import func, insert, select, update
 from config import from_environment
 from portal import clock, create_app
 from portal.cli.serve import web_server
-from portal.domain import broadcasts, erasures, requests
+from portal.domain import broadcasts, erasures, gate, optouts, requests
 from portal.extensions import db
 from portal.models import Account, LinkRequest, Member, Message, Subject
 from portal.models.message import MailState
@@ -178,6 +178,10 @@ class Portal:
         count: int = self.read(look)
         return count
 
+    def nothing_lags(self) -> bool:
+        """Whether the database knows all that the journals tell."""
+        return not any(self.read(gate.lag).values())
+
     def time_passes(self) -> None:
         """What waits for a later try is due now, and the leases of dead workers have run out: the drill's own hand."""
 
@@ -198,9 +202,14 @@ class Portal:
         )  # fmt: skip
 
     def finish(self) -> None:
-        """What was begun is ended: erasures are carried out, and mail is delivered until nothing waits any more."""
+        """What was begun is ended: journals are taken over, erasures carried out, and then mail is delivered.
+
+        In this order: a line that is taken over may end a consent, and so put messages into the outbox.
+        """
         if "worker" in self.processes:
             self.end("worker")
+        self.write(lambda: optouts.catch_up(now=clock.now(), under_way=timedelta(0)))  # nobody is about to commit
+        self.write(gate.remember)
         self.time_passes()
         self.command("erasures", "run")
         self.deliver_the_rest()

@@ -24,7 +24,6 @@ from tests.drills import bed
 from tests.drills.acknowledged import Journal
 from tests.drills.clients import AwayError, Browser, Load, form_of
 from tests.drills.judged import Verdict, judge
-from tests.drills.postgres import take_over
 from tests.drills.restore import NotSoError, wait_for
 
 SMALL = {"journal": "size=1m", "log": "size=1m"}
@@ -63,8 +62,8 @@ def drill(folder: Path, *, database: str, times: int) -> Verdict:
                 (folder / place / "filler").unlink()
             _see_that_it_runs(server, portal, port)
         load.stop()
+        wait_for("the worker to take the journals over", portal.nothing_lags)
         portal.finish()
-        take_over(portal, at_once=False)
         verdict = judge(portal, journal, load, kills=times)
         verdict.counts.update({f"while full: {what}": count for what, count in reads.items()})
         verdict.counts["episodes"] = times
