@@ -26,7 +26,15 @@ from tests.browser.live import Live, running
 from tests.conftest import MailServer, free_port, missing
 
 CHROMIUM = "/usr/bin/chromium"
+# Playwright's own list of features is replaced by this one, as the last counts. Without the first two Chromium loads
+# two pages of its own beside each window of ours, which costs more than most of our tests.
+WITHOUT = (
+    "WebUIOmniboxPopup", "WebUIOmniboxAimPopup", "HttpsUpgrades", "HttpsFirstBalancedModeAutoEnable", "PaintHolding",
+    "ThirdPartyStoragePartitioning", "DestroyProfileOnBrowserClose", "AvoidUnnecessaryBeforeUnloadCheckSync",
+    "MediaRouter", "LensOverlay", "OptimizationHints", "NetworkTimeServiceQuerying", "AimEnabled", "PreconnectToSearch",
+)  # fmt: skip
 FLAGS = (
+    f"--disable-features={','.join(WITHOUT)}",
     "--no-sandbox",
     "--disable-gpu",
     "--disable-background-networking",
