@@ -16,7 +16,7 @@ from flask_login import LoginManager
 from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
 from flask_wtf import CSRFProtect
-from sqlalchemy import Connection, MetaData, event
+from sqlalchemy import Connection, MetaData, event, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import DeclarativeBase
 
@@ -153,6 +153,15 @@ def glance(*, consistent: bool = False) -> Iterator[None]:
 def _read_of_one_moment() -> None:
     if db.engine.dialect.name == "postgresql":
         db.session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+
+
+def unhurried() -> None:
+    """What this transaction asks may take ten minutes on PostgreSQL, instead of the seconds that a page has.
+
+    For a command that asks about the whole membership in one statement.
+    """
+    if db.engine.dialect.name == "postgresql":
+        db.session.execute(text("SET LOCAL statement_timeout = '10min'"))
 
 
 TURN = "turn"  # of a connection that writes: the lock that it holds

@@ -16,7 +16,7 @@ from sqlalchemy import event, func, select, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import scoped_session
 
-from portal.extensions import db, glance, transaction
+from portal.extensions import db, glance, transaction, unhurried
 from portal.models import Member
 from tests.databases import writes
 from tests.people import People, member
@@ -93,6 +93,18 @@ def test_only_a_post_reserves_the_right_to_write(
     event.listen(db.engine, "before_cursor_execute", lambda *details: said.append(details[2]))
     client.open("/", method=method)
     assert [word for word in said if word.startswith("BEGIN")] == ([begins] if engine_name == "sqlite" else [])
+
+
+def test_a_command_may_ask_longer_than_a_page(session: Session, engine_name: str) -> None:
+    """For one transaction; nothing of it is left on the connection. SQLite has no such limit."""
+    found = []
+    for taking_time in (True, False):
+        with glance():
+            if taking_time:
+                unhurried()
+            if engine_name == "postgresql":
+                found.append(session.scalar(text("SHOW statement_timeout")))
+    assert found == (["10min", "5s"] if engine_name == "postgresql" else [])
 
 
 def test_a_broken_reference_is_refused_on_every_connection(session: Session, people: People) -> None:

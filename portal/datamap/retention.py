@@ -33,7 +33,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 
 from portal.clock import days_after, society_date
-from portal.extensions import Base, db, glance, transaction
+from portal.extensions import Base, db, glance, transaction, unhurried
 from portal.models import (
     ChoiceRow,
     DataSubjectRequest,
@@ -119,6 +119,7 @@ def run(*, now: datetime, dry_run: bool = False, stopping: Callable[[], bool] = 
             except IntegrityError:
                 refused = True
         with glance():
+            unhurried()
             stays = _count(rule, rule.remit)
             if dry_run:
                 gone = _count(rule, rule.due)
@@ -250,6 +251,7 @@ def _batches(rule: _Rule, stopping: Callable[[], bool]) -> Iterator[int]:
         last: tuple[Any, ...] | None = None
         while not stopping():
             with transaction():
+                unhurried()
                 rows, last = _batch(rule, wave, last)
             yield rows
             if last is None:

@@ -21,7 +21,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 from portal.datamap.export.tables import cell
 from portal.domain import optouts
 from portal.domain.errors import NotNow
-from portal.extensions import db, settings
+from portal.extensions import db, settings, unhurried
 from portal.models import Account, Disclosure, Event, ListRelease, ListStep, Member, Registration, Subject
 from portal.models.choice import standing, standing_at, stands
 from portal.models.suppression import suspended
@@ -204,8 +204,8 @@ def take_turn() -> None:
     """One release at a time, and enough time for it. Where a transaction reads of one moment, this comes first: that
     moment is after the wait, so every choice that was acknowledged before is obeyed.
     """
+    unhurried()
     if db.engine.dialect.name == "postgresql":
-        db.session.execute(text("SET LOCAL statement_timeout = '60s'"))
         db.session.execute(text("LOCK TABLE list_release IN SHARE ROW EXCLUSIVE MODE"))
 
 
