@@ -69,7 +69,8 @@ def settle(size: Size) -> None:
     for number in range(len(RECIPIENTS)):
         event = {"event_id": f"1 + n % {size.events}"}
         _Copier(f"OFFSET {number}", words["earlier"])(TABLES["disclosure"], _OWN | event)
-    copy(TABLES["trail"], _OWN)
+    carried = f"CASE WHEN n % 3650 > 30 THEN {words['earlier']} END"  # the last month waits for the membership system
+    copy(TABLES["trail"], _OWN | {"carried_at": carried})
     at = {"member_id": "other.id", "event_id": f"1 + n % {size.events}"}
     copy(TABLES["registration"], at)
     copy(TABLES["registration"], at | {"event_id": str(size.events + 1)}, f"n <= {size.great}")
