@@ -22,7 +22,6 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from html import escape
 from pathlib import Path
-from typing import Any
 
 import pyotp
 from flask import Flask
@@ -41,6 +40,7 @@ from portal.extensions import db, transaction
 from portal.mail import bounces, transport
 from portal.models import Member, Message
 from portal.tokens import KEEP_LINK, sign_reference, sign_unsubscribe
+from tests.browser.conftest import CHROMIUM, FLAGS
 from tests.conftest import free_port
 from tests.settings import KEYS
 
@@ -56,13 +56,6 @@ WITH_MUCH = {
 A_SHEET = 24  # pages
 SCHEMES = ("light", "dark")
 A4 = 658  # pixels between the margins
-CHROMIUM = {
-    "executable_path": shutil.which("chromium") or "/usr/bin/chromium",
-    "args": [
-        "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
-        "--disable-sync", "--no-first-run",
-    ],
-}  # fmt: skip
 
 
 @contextmanager
@@ -708,8 +701,7 @@ def main(wanted: list[str]) -> None:
         running_portal(Path(folder)) as (app, address),
         sync_playwright() as playwright,
     ):
-        options: dict[str, Any] = CHROMIUM
-        walk = Walk(app, address, playwright.chromium.launch(**options))
+        walk = Walk(app, address, playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS)))
         for part in WAY:
             if not wanted or part.__name__ in wanted:
                 part(walk)
