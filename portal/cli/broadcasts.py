@@ -6,7 +6,6 @@ import csv
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
 
 import click
@@ -22,13 +21,12 @@ from portal.extensions import glance, settings, transaction
 from portal.mail import outbox
 from portal.mail.broadcasts import fill
 from portal.purposes import TOPICS
-from portal.tokens import canonical_address, unsubscribe_signer
+from portal.tokens import unsubscribe_signer
 
 group = Group("broadcasts", help="Broadcast email.")
 log = structlog.get_logger()
 
 PREVIEWS = 3
-AT_ONCE = 1000  # lines of a list that are asked about together
 A_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 FIELDS = ("number", "state", "topic", "queued", "people", "sent", "waiting", "refused", "not sent", "unsubscribed")
 
@@ -184,19 +182,21 @@ def filter_(topic: str) -> None:
         raise SystemExit(3)
     worker.refuse_missing_key()
     worker.catch_up()
+    with glance():
+        references = broadcasts.allowed(topic)
     sign = unsubscribe_signer(topic)
-    base, column = f"{settings().url}/unsubscribe/", names.index("email")
-    read = kept = 0
+    base = settings().url
+    dropped = kept = 0
     writer.writerow([header[0].removeprefix("\ufeff"), *header[1:], "unsubscribe_url"])
-    rows = _rows(reader)
-    while some := list(islice(rows, AT_ONCE)):
-        keys = [canonical_address(row[column]) if len(row) == len(names) else "" for row in some]
-        with glance():
-            references = broadcasts.allowed(topic, set(keys))
-        those = [(row, references[key]) for row, key in zip(some, keys, strict=True) if key in references]
-        writer.writerows([*row, base + sign(reference)] for row, reference in those)
-        read, kept = read + len(some), kept + len(those)
-    click.echo(f"allowed {kept}\ndropped {read - kept}", err=True)
+    for row in _rows(reader):
+        email = row[names.index("email")] if len(row) == len(names) else ""
+        reference = references.get(broadcasts.short_key(email))
+        if reference is None:
+            dropped += 1
+            continue
+        writer.writerow([*row, f"{base}/unsubscribe/{sign(reference)}"])
+        kept += 1
+    click.echo(f"allowed {kept}\ndropped {dropped}", err=True)
 
 
 def _rows(reader: Iterator[list[str]]) -> Iterator[list[str]]:

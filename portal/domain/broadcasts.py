@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import secrets
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, cast
@@ -21,6 +22,7 @@ from portal.models.broadcast import BroadcastState
 from portal.models.message import MailKind, MailState
 from portal.models.suppression import may_be_mailed
 from portal.purposes import SUPPRESS, topic_choice
+from portal.tokens import canonical_address
 from portal.vocabulary import Door
 
 AT_ONCE: Final = 1000  # people in one transaction
@@ -35,17 +37,29 @@ _MESSAGE = cast(Table, Message.__table__)
 # Who ------------------------------------------------------------------------------------------------------
 
 
-def allowed(topic: str, keys: Collection[str]) -> dict[str, bytes]:
-    """Who of these may get a topic at this moment: from the address's key to the reference of the person's link.
+def allowed(topic: str) -> dict[bytes, bytes]:
+    """Everybody who may get a topic at this moment: from `short_key(address)` to the reference of the person's link.
 
-    `keys`: canonical addresses, a thousand or so. Suppression, restriction, erasure and the topic itself are asked.
+    Suppression, restriction, erasure and the topic itself are asked. Short digests instead of addresses: 18 MB for
+    each hundred thousand people. (To ask about a thousand lines at a time takes less, and three times as long.)
     """
     query = (
         select(Member.email_key, Subject.unsubscribe_reference)
         .join(Subject, Subject.id == Member.id)
-        .where(Member.email_key.in_([key for key in keys if key.isprintable()]), may_be_mailed(topic))
+        .where(may_be_mailed(topic))
+        .order_by(Member.id)
+        .execution_options(yield_per=5000)
     )
-    return dict(db.session.execute(query).all())
+    return {_digest(key): reference for key, reference in db.session.execute(query)}
+
+
+def short_key(address: str) -> bytes:
+    """The digest under which `allowed` knows an address, however it is written."""
+    return _digest(canonical_address(address))
+
+
+def _digest(key: str) -> bytes:
+    return hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=12).digest()
 
 
 @dataclass(frozen=True)
