@@ -7,7 +7,7 @@ What a rule does follows from its entry in the catalogue; the few conditions bes
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, Final, cast
@@ -16,6 +16,7 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Date,
+    Row,
     Table,
     and_,
     delete,
@@ -250,40 +251,54 @@ def _batches(rule: _Rule, stopping: Callable[[], bool]) -> Iterator[int]:
     for wave in waves:
         last: tuple[Any, ...] | None = None
         while not stopping():
-            with transaction():
+            with glance():
                 unhurried()
-                rows, last = _batch(rule, wave, last)
-            yield rows
-            if last is None:
+                found = _look(rule, wave, last)
+            if found:
+                with transaction():
+                    rows = _take(rule, found)
+                yield rows
+            if len(found) < BATCH:
                 break
+            last = tuple(found[-1])
             time.sleep(PAUSE)
 
 
-def _batch(rule: _Rule, wave: ColumnElement[bool], last: tuple[Any, ...] | None) -> tuple[int, tuple[Any, ...] | None]:
-    """One batch: how many rows, and where the next one begins; None after the last.
+def _look(rule: _Rule, wave: ColumnElement[bool], last: tuple[Any, ...] | None) -> Sequence[Row[Any]]:
+    """The next rows that are due. No other writer waits for it, however many rows it passes over that stay.
 
-    It goes on where the one before ended, so that rows which stay are looked at once, however many they are.
+    It goes on where the one before ended, so that those are looked at once.
     """
-    key = list(rule.table.primary_key.columns)
-    order = [rule.after, *key] if rule.after.table is rule.table else key
+    order = _order(rule)
     query = select(*order).where(rule.due, wave)
     if last is not None:
         begin = tuple_(*(literal(value, column.type) for value, column in zip(last, order, strict=True)))
         query = query.where(tuple_(*order) > begin)
-    found = db.session.execute(
-        query.order_by(*order).limit(BATCH).with_for_update(skip_locked=True, of=rule.table)
-    ).all()
-    if not found:
-        return 0, None
-    keys = [tuple(row[-len(key) :]) for row in found]
-    these = tuple_(*key).in_(keys) if len(key) > 1 else key[0].in_([value for (value,) in keys])
+    return db.session.execute(query.order_by(*order).limit(BATCH)).all()
+
+
+def _take(rule: _Rule, found: Sequence[Row[Any]]) -> int:
+    """Take those that are still due, but for rows that somebody else is writing to; how many."""
+    key = list(rule.table.primary_key.columns)
+
+    def these(rows: Sequence[Row[Any]]) -> ColumnElement[bool]:
+        keys = [tuple(row[-len(key) :]) for row in rows]
+        return tuple_(*key).in_(keys) if len(key) > 1 else key[0].in_([value for (value,) in keys])
+
+    due = select(*key).where(these(found), rule.due)
+    free = db.session.execute(due.with_for_update(skip_locked=True, of=rule.table)).all()
     statement = (
-        update(rule.table).values(dict.fromkeys(rule.period.clears, "")).where(these)
+        update(rule.table).values(dict.fromkeys(rule.period.clears, "")).where(these(free))
         if rule.period.clears
-        else delete(rule.table).where(these)
+        else delete(rule.table).where(these(free))
     )
     rows: int = db.session.execute(statement).rowcount  # type: ignore[attr-defined]
-    return rows, tuple(found[-1]) if len(found) == BATCH else None
+    return rows
+
+
+def _order(rule: _Rule) -> list[Column[Any]]:
+    key = list(rule.table.primary_key.columns)
+    return [rule.after, *key] if rule.after.table is rule.table else key
 
 
 def _count(rule: _Rule, which: ColumnElement[bool]) -> int:
