@@ -42,13 +42,14 @@ def main() -> None:
     words.add_argument("--contacts", type=int, default=20_000)
     words.add_argument("--events", type=int, default=0, help="one for each 500 contacts, unless given")
     words.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
+    words.add_argument("--only", default="", help="of the jobs, only those whose name contains this")
     words.add_argument("--folder", help="where the temporary folder is made: it decides the disk")
     asked = words.parse_args()
     size = Size(asked.contacts, asked.events or max(1, asked.contacts // 500))
     folder = Path(tempfile.mkdtemp(prefix="portal-scale-", dir=asked.folder))
     try:
         with _database(asked.database, folder) as url:
-            _measure(folder, url, size)
+            _measure(folder, url, size, asked.only)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -68,7 +69,7 @@ def _database(name: str, folder: Path) -> Iterator[str]:
 _ANYBODY = uuid4()  # whose cookie it is stands in the token
 
 
-def _measure(folder: Path, url: str, size: Size) -> None:
+def _measure(folder: Path, url: str, size: Size, only: str) -> None:
     more = {"DATABASE_URL": url, "DESK_REQUIRES_SECOND_FACTOR": "no", "SOCIETY_POSTAL_ADDRESS": "1 Main Street"}
     environ = bed.environment(folder) | more
     app = create_app(from_environment(environ, root=folder))
@@ -99,7 +100,8 @@ def _measure(folder: Path, url: str, size: Size) -> None:
     with app.app_context():
         db.engine.dispose()
     for name, job in _jobs(society, url, size).items():
-        _tell(name, *job())
+        if only in name:
+            _tell(name, *job())
     for path in DESK_PAGES:  # now that lists and a broadcast are there
         _tell_page(f"{path}, afterwards", inside.asker(app, path, bed._signed_in(app, _ANYBODY, DESK_TOKEN).cookie))
 

@@ -17,7 +17,7 @@ from portal.clock import in_words
 from portal.domain import disclosures, lists
 from portal.domain.errors import StaleRecord
 from portal.extensions import db, settings
-from portal.models import Account, Disclosure, Event, ListStep, Subject
+from portal.models import Account, ChoiceRow, Disclosure, Event, ListStep, Subject
 from portal.models.choice import standing, standing_at
 from portal.models.disclosure import DELETE, PARTNER, STOP
 from portal.purposes import AUDIENCES, CHOICES, Audience
@@ -91,13 +91,15 @@ def waiting(*, number: str = "", now: datetime) -> list[Recall]:
 def _to_look_at(now: datetime) -> CompoundSelect[int]:
     """The rows whose recipient may have to hear of something, each found by an index of its own.
 
-    Those that the database has marked, as their person has answered anew; those of the last hour, as an answer given
-    while a list was made may have come before there was a row to mark; those of people restricted or erased.
+    Those that the database has marked, as their person has answered anew; those of the last hour whose person answered
+    lately, as an answer given while a list was made may have come before there was a row to mark; those of people
+    restricted or erased.
     """
     theirs = select(Disclosure.id).join(Subject, Subject.id == Disclosure.subject_id)
+    answered = select(ChoiceRow.subject_id).where(ChoiceRow.at > now - 2 * JUST_NOW)
     return union(
         select(Disclosure.id).where(Disclosure.doubtful),
-        select(Disclosure.id).where(Disclosure.at > now - JUST_NOW),
+        select(Disclosure.id).where(Disclosure.at > now - JUST_NOW, Disclosure.subject_id.in_(answered)),
         theirs.where(Subject.erased_at.is_not(None)),
         theirs.where(Subject.restricted_at.is_not(None)),
     )
