@@ -8,14 +8,17 @@ from datetime import datetime
 from uuid import UUID
 
 from portal.clock import society_date
-from portal.domain import bounces, changes, choices, events, members, notices, requests
+from portal.domain import bounces, changes, choices, events, former_values, members, notices, requests
 from portal.domain.at_once import ask
 from portal.domain.bounces import Trouble
 from portal.domain.changes import Way
 from portal.domain.choices import Standing
 from portal.domain.events import Attended
+from portal.domain.former_values import Former
 from portal.domain.notices import NoticeFor
 from portal.domain.requests import Short
+from portal.models import Member
+from portal.purposes import SUPPRESS
 from portal.tokens import suppression_hashes
 
 
@@ -81,14 +84,26 @@ def answers(member_id: UUID, email_key: str, *, now: datetime) -> Answers:
 
 @dataclass(frozen=True)
 class Profile:
-    """What stands beside the record on the page of Member Information."""
+    """What stands beside the record on the page of Member Information.
+
+    The answers, the way of what was changed back to the membership system, whether a new address waits, and what the
+    last save replaced.
+    """
 
     standing: Mapping[str, Standing]
     ways: Mapping[str, Way]
     waiting: bool
+    former: Former | None
 
 
-def profile(member_id: UUID, *, now: datetime) -> Profile:
-    """The answers, the way of what was changed back to the membership system, and whether a new address waits."""
-    given, ways, waiting = ask(choices.STANDING, changes.WAYS, members.WAITING, person=member_id)
-    return Profile(choices.standing_in(given), changes.ways_in(ways, now=now), bool(waiting))
+def profile(member: Member, *, now: datetime) -> Profile:
+    """What the page of Member Information shows; `former` only while the last save can be undone."""
+    parts = (choices.STANDING, changes.WAYS, members.WAITING, former_values.FORMER)
+    given, ways, waiting, former = ask(*parts, person=member.id)
+    standing = choices.standing_in(given)
+    return Profile(
+        standing,
+        changes.ways_in(ways, now=now),
+        bool(waiting),
+        former_values.former_in(former, member, standing[SUPPRESS], now=now),
+    )
