@@ -241,7 +241,7 @@ def _group(slug: str, kind: Kind, items: Sequence[Item], lists: Sequence[Listing
         slug,
         str(kind),
         tuple(_field(item) for item in full),
-        tuple(_field(item) for item in its if not _is_there(item)),
+        tuple(_field(item) for item in its if not _is_there(item) and item.name != "subject.erased_at"),
         tuple(_answers(full)),
         tuple(_rows(each) for each in mine),
     )
