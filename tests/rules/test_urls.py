@@ -129,6 +129,7 @@ URLS = {
 }
 ONLY_IN_DEVELOPMENT = {
     "/dev/components": "dev.components GET",
+    "/dev/states.css": "dev.states GET",
     "/dev/mailbox": "dev.mailbox GET",
     "/dev/mailbox/<key>": "dev.message GET",
 }
