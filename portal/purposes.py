@@ -414,6 +414,9 @@ PERIODS: Mapping[str, Period] = {
         6 * 365,
         "six years; what says where a value came from, as long as your record",
     ),
+    "former-values": Period(
+        "What stood in your profile before you saved it", "former_value", "at", 1, "30 minutes, a day at most"
+    ),
     "detached-trail": Period("The same without a name, after an erasure", "trail", "at", 365, "a year"),
     "disclosures": Period("Who received your details", "disclosure", "at", 6 * 365, "six years"),
     "list-steps": Period("What staff did with lists", "list_step", "at", 6 * 365, "six years"),

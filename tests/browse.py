@@ -3,7 +3,7 @@
     browse.sign_in(people.alice)
     page = browse("/profile/edit")
     browse.press("Save", {"City": "Lund"})            # all other controls go along as they stood
-    assert "Saved: City." in browse.follow().said
+    assert "City is now “Lund”" in browse.follow().said
 
 A person who signs in has a browser of their own, with its own cookies; `as_=None` is a visitor who did not.
 """

@@ -21,6 +21,7 @@ from portal.models import (
     Event,
     FailedSignIn,
     FormerAddress,
+    FormerValue,
     JournalMark,
     LimitCounter,
     LinkRequest,
@@ -182,6 +183,7 @@ def fill(people: People) -> None:
             JournalMark(file="opt-outs-web-1.jsonl", position=4096),
             LimitCounter(name="sign-in/0123abcd", count=3, ends_at=NOW + DAY),
             FormerAddress(subject_id=alice.id, keyed_hash=suppression_hash("alice@before.example.org"), at=NOW - DAY),
+            FormerValue(member_id=alice.id, field="city", value="Lund", version=alice.version, at=NOW),
             Suppression(keyed_hash=suppression_hash("gone@example.org"), reason="erased", at=NOW),
             Trail(subject_id=alice.id, act="changed", field="city", door="page", at=NOW),
         ]

@@ -23,7 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from portal import clock, logs
 from portal.cli import datamap, erasures, notices, requests
 from portal.datamap import retention
-from portal.domain import broadcasts, gate, keys, limits, measures, optouts, signin, unsubscribe
+from portal.domain import broadcasts, former_values, gate, keys, limits, measures, optouts, signin, unsubscribe
 from portal.domain import requests as received
 from portal.domain.errors import DomainError
 from portal.domain.notices import Told
@@ -174,6 +174,7 @@ def each_hour(stopping: Callable[[], bool]) -> None:
     """What each worker does once an hour. The jobs of the hour and of the day are done by the first of them alone."""
     with transaction():
         limits.forget_ended()
+        former_values.forget(now=clock.now())
     tell_staff_of_the_rest()
     remind(stopping)
     keep_periods(stopping)

@@ -60,6 +60,7 @@ SOURCES: Final[Mapping[str, str]] = {
     "message": "this portal, when it wrote the message",
     "bounce": "this portal, when a message came back",
     "suppression": "this portal, when mail to your address was stopped",
+    "former_value": "you, when you saved your profile",
     "former_address": "this portal, when your address changed",
     "registration": "the society's list of registrations",
     "recognition": "the society's list of officers and volunteers",

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Final
+from uuid import UUID
 
-from sqlalchemy import BindParameter, bindparam, select
+from sqlalchemy import BindParameter, ColumnElement, bindparam, or_, select, true
 
 from portal.clock import in_words
 from portal.domain import subjects, trail
@@ -171,13 +172,26 @@ _KINDS: BindParameter[Sequence[str]] = bindparam(
 )
 
 
-def newest(*, limit: int, before: int = 0) -> list[Disclosure]:
-    """Disclosures outside, the newest first."""
+def newest(*, limit: int, before: int = 0, reader: UUID | None, today: date) -> list[Disclosure]:
+    """Disclosures outside, the newest first. `reader`: the record of whoever reads them, if they have one."""
     query = select(Disclosure).where(Disclosure.audience.in_(_KINDS)).order_by(Disclosure.id.desc()).limit(limit)
-    return list(db.session.scalars(query.where(Disclosure.id < before) if before else query))
+    query = query.where(Disclosure.id < before) if before else query
+    return list(db.session.scalars(query.where(_not_from(reader, today))))
 
 
-def untold(*, today: date) -> list[Disclosure]:
-    """Those of which the person may not hear yet, the one to be looked at first on top."""
+def untold(*, reader: UUID | None, today: date) -> list[Disclosure]:
+    """Those of which the person may not hear yet, the one to be looked at first on top; `reader` as in `newest`."""
     query = select(Disclosure).where(Disclosure.told_on > today).order_by(Disclosure.told_on, Disclosure.id)
-    return list(db.session.scalars(query))
+    return list(db.session.scalars(query.where(_not_from(reader, today))))
+
+
+def is_kept_from(found: Disclosure, reader: UUID | None, *, today: date) -> bool:
+    """Whether this is about the reader, who may not hear of it yet: to them it is not there."""
+    own = reader is not None and found.subject_id == reader
+    return own and found.told_on is not None and found.told_on > today
+
+
+def _not_from(reader: UUID | None, today: date) -> ColumnElement[bool]:
+    """SQL: what is not kept from the reader."""
+    told = or_(Disclosure.told_on.is_(None), Disclosure.told_on <= today)
+    return or_(Disclosure.subject_id.is_distinct_from(reader), told) if reader else true()

@@ -6,7 +6,7 @@ answer for all events stands.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import cast
@@ -16,7 +16,7 @@ from sqlalchemy import Table, func, or_, select
 
 from portal import journal
 from portal.domain import choices, notices, subjects
-from portal.domain.at_once import PERSON, Part, ask, columns
+from portal.domain.at_once import PERSON, Line, Part, ask, columns
 from portal.domain.choices import STALE, Change, Standing, made_since
 from portal.domain.errors import NothingToUndo, StaleRecord, UnknownChoice
 from portal.extensions import db
@@ -105,11 +105,16 @@ def standing_everywhere(subject_id: UUID) -> tuple[dict[str, Standing], dict[int
     """What stands for all events, and by number for each event for which the person has ever answered. One query."""
     given, there = ask(choices.STANDING, AT_EVENTS, person=subject_id)
     usual = choices.standing_in(given)
+    return usual, standing_in(usual, there)
+
+
+def standing_in(usual: Mapping[str, Standing], lines: Iterable[Line]) -> dict[int, dict[str, AtEvent]]:
+    """The same for each event, from the lines of AT_EVENTS."""
     found: dict[int, dict[str, AtEvent]] = {}
-    for line in there:
+    for line in lines:
         here = found.setdefault(line.about, unanswered(usual))
         here[line.code] = AtEvent(usual[line.code], line.word, line.at, Door(line.more), line.number)
-    return usual, found
+    return found
 
 
 def unanswered(usual: Mapping[str, Standing]) -> dict[str, AtEvent]:

@@ -17,6 +17,7 @@ from portal.models import Event, Member, Registration
 class Attended(NamedTuple):
     """An event that somebody is registered for, in short."""
 
+    number: int
     code: str
     name: str
     starts_on: date
@@ -40,7 +41,7 @@ NEXT = Part(
 
 def next_in(lines: Iterable[Line]) -> Attended | None:
     """The event that a person comes to next, or is at today, from the lines of NEXT."""
-    return next((Attended(each.code, each.word, each.day, each.more) for each in lines), None)
+    return next((Attended(each.number, each.code, each.word, each.day, each.more) for each in lines), None)
 
 
 def add(code: str, *, name: str, starts_on: date, ends_on: date, place: str, exhibition: bool) -> Event:

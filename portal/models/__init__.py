@@ -6,6 +6,7 @@ from portal.models.choice import ChoiceRow, JournalMark
 from portal.models.conflict import Conflict
 from portal.models.disclosure import Disclosure
 from portal.models.event import Event, Registration
+from portal.models.former_value import FormerValue
 from portal.models.limit import LimitCounter
 from portal.models.member import Member, Subject
 from portal.models.message import Message
@@ -39,6 +40,7 @@ __all__ = [
     "Event",
     "FailedSignIn",
     "FormerAddress",
+    "FormerValue",
     "JournalMark",
     "LimitCounter",
     "LinkRequest",

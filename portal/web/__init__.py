@@ -37,6 +37,7 @@ from portal.web import (
     second_factor,
     security,
     signin,
+    static,
     status,
     unsubscribe,
     weaknesses,
@@ -77,6 +78,7 @@ def init_app(app: Flask) -> None:
     direct.init_app(app)
     metrics.init_app(app)
     gate.init_app(app)
+    static.init_app(app)
     headers.init_app(app)
     commits.init_app(app)
     access.init_app(app)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, abort, render_template
+from pathlib import Path
+
+from flask import Blueprint, Response, abort, current_app, render_template
 from flask.typing import ResponseReturnValue
 
 from portal.mail import transport
@@ -10,6 +12,8 @@ from portal.web.access import PUBLIC, access
 from portal.web.forms.dev import specimens
 
 bp = Blueprint("dev", __name__, url_prefix="/dev")
+
+STATES = {":hover": ".pointed-at", ":focus-visible": ".focused"}  # as classes, so that a picture shows them
 
 
 @bp.get("/mailbox")
@@ -35,3 +39,13 @@ def components() -> ResponseReturnValue:
     """`/dev/components`: each component in every state."""
     calm, wrong = specimens()
     return render_template("dev/components.html", calm=calm, form=wrong)
+
+
+@bp.get("/states.css")
+@access(PUBLIC)
+def states() -> ResponseReturnValue:
+    """`/dev/states.css`: the whole style sheet, in which classes stand for what is pointed at or has the focus."""
+    style = (Path(current_app.static_folder or "") / "portal.css").read_text(encoding="utf-8")
+    for state, name in STATES.items():
+        style = style.replace(state, f":is({state}, {name})")
+    return Response(style, mimetype="text/css")

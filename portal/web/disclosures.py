@@ -83,17 +83,19 @@ def _write_down(form: DisclosureForm) -> Disclosure | None:
 
 
 def _found(number: int) -> Disclosure:
-    found = disclosures.one(number)
-    if found is None:
+    """404 also for what is about oneself and may not be told yet: a refusal would tell it."""
+    found, reader = disclosures.one(number), g.sign_in.account.member_id
+    if found is None or disclosures.is_kept_from(found, reader, today=clock.society_date(clock.now())):
         abort(404)
-    if found.subject_id == g.sign_in.account.member_id:
+    if found.subject_id == reader:
         abort(403, OWN_RECORD)
     return found
 
 
 def _page(form: DisclosureForm, *, again: UntoldForm | None = None, number: int = 0) -> str:
     today, before = clock.society_date(clock.now()), page_key("before")
-    shown = disclosures.newest(limit=MANY + 1, before=before)
+    reader = g.sign_in.account.member_id
+    shown = disclosures.newest(limit=MANY + 1, before=before, reader=reader, today=today)
     return render_template(
         "disclosures/disclosures.html",
         form=again or form,
@@ -103,7 +105,7 @@ def _page(form: DisclosureForm, *, again: UntoldForm | None = None, number: int 
         shown=shown[:MANY],
         more=shown[MANY - 1].id if len(shown) > MANY else 0,
         before=before,
-        untold=disclosures.untold(today=today),
+        untold=disclosures.untold(reader=reader, today=today),
         kinds=disclosures.OUTSIDE,
         today=today,
         in_words=disclosures.fields_in_words,

@@ -170,8 +170,12 @@ def label(labels: values.AddressLabels, name: str, otherwise: str) -> str:
 
 
 def shown(member: Member, name: str) -> object:
-    """A stored value as a person reads it."""
-    value = getattr(member, name)
+    """A field of a record as a person reads it."""
+    return in_words(name, getattr(member, name))
+
+
+def in_words(name: str, value: Any) -> object:
+    """A stored value of a field as a person reads it."""
     if value and name in ("phone", "mobile"):
         return values.phone_shown(value)
     if value and name == "country":

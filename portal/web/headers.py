@@ -1,11 +1,8 @@
-"""The headers of every answer, and the address under which a static file may be kept for ever."""
+"""The headers of every answer."""
 
 from __future__ import annotations
 
-import hashlib
-from base64 import b64encode
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Response, request
@@ -59,17 +56,7 @@ class Guarded:
 
 
 def init_app(app: Flask) -> None:
-    """Set the headers, and fingerprint the static files once."""
-    folder = Path(app.static_folder or "")
-    files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
-    digests = {name: hashlib.sha256(path.read_bytes()) for name, path in files.items()}
-    marks = app.extensions["portal.static"] = {name: digest.hexdigest()[:12] for name, digest in digests.items()}
-    # By which a browser sees that a script is the one that the page was made for (SRI).
-    proofs = {name: f"sha256-{b64encode(digest.digest()).decode()}" for name, digest in digests.items()}
-    app.jinja_env.globals["integrity"] = proofs.__getitem__
-    # Built by hand: the page that refuses a foreign host has no map of addresses to ask.
-    addresses = {name: f"{app.static_url_path}/{name}?v={mark}" for name, mark in marks.items()}
-    app.jinja_env.globals["static_url"] = addresses.__getitem__
+    """Set the headers."""
     with app.app_context():
         secure = {"Strict-Transport-Security": TWO_YEARS} if settings().secure else {}
     app.wsgi_app = Guarded(app.wsgi_app, HEADERS | secure)  # type: ignore[method-assign]

@@ -49,6 +49,7 @@ TITLES: Mapping[str, str] = {
     "email_change": "Changes of your address",
     "choice": "Your answers",
     "bounce": "Mail that came back",
+    "former_value": "What stood in your profile before you saved it",
     "former_address": "Addresses you had before, as keyed hashes",
     "suppression": "Addresses that get no mail",
     "registration": "Registrations",
@@ -73,6 +74,7 @@ TITLES: Mapping[str, str] = {
 LINES: Mapping[str, Sequence[str]] = {
     "email_change": ("new_email",),
     "choice": ("event_id", "code", "value"),
+    "former_value": ("field", "value"),
     "registration": ("event_id", "role"),
     "recognition": ("role", "name"),
     "import_conflict": ("field", "brought"),
@@ -239,7 +241,7 @@ def _group(slug: str, kind: Kind, items: Sequence[Item], lists: Sequence[Listing
         slug,
         str(kind),
         tuple(_field(item) for item in full),
-        tuple(_field(item) for item in its if not _is_there(item)),
+        tuple(_field(item) for item in its if not _is_there(item) and item.name != "subject.erased_at"),
         tuple(_answers(full)),
         tuple(_rows(each) for each in mine),
     )
@@ -427,9 +429,11 @@ def _of_its_row(name: str, text: str, row: Mapping[str, Item]) -> str | None:
         return act_words(text, str(row["field"].value)) if row else text
     if name == "trail.field" and row:
         return conflicts.label(conflicts.key(str(row["act"].value), text))
-    if name == "import_conflict.brought" and row:
-        return choices.answer_words(str(row["field"].value).removeprefix(conflicts.OF_CHOICES), text)
-    if name in ("disclosure.fields", "import_conflict.field", "trail.field"):
+    if name in ("former_value.value", "import_conflict.brought") and row:
+        field = str(row["field"].value)
+        question = field.removeprefix(conflicts.OF_CHOICES)
+        return choices.answer_words(question, text) if question != field else _coded(f"member.{field}", field, text, {})
+    if name in ("disclosure.fields", "former_value.field", "import_conflict.field", "trail.field"):
         return ", ".join(conflicts.label(field) for field in text.split())
     return f"L-{text}" if name == "list_step.list_id" else None
 

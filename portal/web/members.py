@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from uuid import UUID
 
@@ -11,14 +11,17 @@ from flask.typing import ResponseReturnValue
 
 from portal import clock
 from portal.datamap import inventory
-from portal.domain import at_a_glance, choices, members, recognitions, values
+from portal.domain import at_a_glance, choices, former_values, members, recognitions, values
 from portal.domain.errors import StaleRecord, TooManyChanges
+from portal.domain.former_values import CHECK_BOX, Former
 from portal.extensions import Base, limiter
 from portal.models import Member
-from portal.purposes import SUPPRESS
+from portal.purposes import CHOICES, SUPPRESS
 from portal.vocabulary import Door, Kind
 from portal.web.access import MEMBER, PUBLIC, RECENT, access, by_network
+from portal.web.filters import in_words, label
 from portal.web.forms import Unsent
+from portal.web.forms.choices import UndoForm
 from portal.web.forms.members import ENTRIES, SECTIONS, BaseProfileForm, EmailForm, profile_form, profile_unsent
 from portal.web.forms.signin import EmptyForm
 
@@ -35,7 +38,7 @@ def profile(member: Member) -> ResponseReturnValue:
     """`/profile`: Member Information."""
     shown = [each for each in inventory.entries(Base.metadata, table="member") if each.column.name not in HIDDEN]
     groups = {group: [each for each in shown if each.note.kind is group] for group in GROUPS}
-    seen = at_a_glance.profile(member.id, now=clock.now())
+    seen = at_a_glance.profile(member, now=clock.now())
     return render_template(
         "members/profile.html",
         member=member,
@@ -44,6 +47,8 @@ def profile(member: Member) -> ResponseReturnValue:
         suppressed=seen.standing[SUPPRESS],
         recognitions=recognitions.of(member),
         waiting=seen.waiting,
+        former=seen.former,
+        saved=list(_saved(member, seen.former)),
         ways=seen.ways,
         doubts=values.address_doubts(member.country, {name: getattr(member, name) for name in ADDRESS}),
     )
@@ -61,7 +66,8 @@ def edit(member_id: UUID) -> ResponseReturnValue:
     newer: dict[str, str] = {}
     if form.validate_on_submit():
         try:
-            _say_what_changed(_save(member, form))
+            if not _save(member, form):
+                flash("Nothing was changed.", "info")
             return redirect(url_for("members.profile"), 303)
         except StaleRecord as error:
             form.refuse("", str(error))
@@ -77,6 +83,20 @@ def _form(form: BaseProfileForm | Unsent, newer: Mapping[str, str] = MappingProx
         sections=SECTIONS,
         labels=values.address_labels(form["country"].data or ""),
     )
+
+
+@bp.post("/profile/undo")
+@access(MEMBER)
+def undo(member: Member) -> ResponseReturnValue:
+    """`/profile/undo`: put back what the last save replaced."""
+    form = UndoForm()
+    if form.validate_on_submit():
+        try:
+            former_values.undo(member, shown=form.shown.data or 0, via=Door.PAGE, now=clock.now())
+            flash("Undone. Your profile is as it was before.", "success")
+        except StaleRecord as error:
+            flash(f"{error} Nothing was undone. This is how it is now.", "warning")
+    return redirect(url_for("members.profile"), 303)
 
 
 @bp.route("/profile/email", methods=["GET", "POST"])
@@ -137,18 +157,21 @@ def cancel_email(token: str) -> ResponseReturnValue:
     return render_template("members/cancel_email.html", form=form, token=token)
 
 
-def _save(member: Member, form: BaseProfileForm) -> list[str]:
-    """Save the record; the check box counts only if the member has moved it on this page."""
+def _save(member: Member, form: BaseProfileForm) -> bool:
+    """Save the record; the check box counts only if the member has moved it on this page. Whether anything changed."""
+    suppress = ("yes" if form.suppress.data else "no") if form.moved_suppress else None
+    version = form.version.data or 0
     now = clock.now()
-    changed = members.save_profile(member, form.stored(), version=form.version.data or 0, via=Door.PAGE, now=now)
-    labels = [ENTRIES[name].note.label for name in changed]
-    if form.moved_suppress:
-        wanted = "yes" if form.suppress.data else "no"
-        if choices.change(member.subject, SUPPRESS, to=wanted, via=Door.PAGE, now=now):
-            labels.append(f"Suppress Broadcast Emails is now {'on' if form.suppress.data else 'off'}")
-    return labels
+    return former_values.save(member, form.stored(), suppress=suppress, version=version, via=Door.PAGE, now=now)
 
 
-def _say_what_changed(labels: list[str]) -> None:
-    """Names of fields only: what is flashed travels in a cookie, which holds nothing personal."""
-    flash(f"Saved: {', '.join(labels)}." if labels else "Nothing was changed.", "success" if labels else "info")
+def _saved(member: Member, former: Former | None) -> Iterator[tuple[str, str, str]]:
+    """What the last save changed: the label as on the form, what stands now, and what stood before."""
+    labels = values.address_labels(member.country)
+    for name, before in former.values.items() if former else ():
+        if name == CHECK_BOX:
+            was, is_now = ("on", "off") if before == "yes" else ("off", "on")
+            yield CHOICES[SUPPRESS].label, is_now, was
+        else:
+            now, was = (str(in_words(name, each) or "") for each in (getattr(member, name), before))
+            yield label(labels, name, ENTRIES[name].note.label), now, was

@@ -39,6 +39,7 @@ def start() -> ResponseReturnValue:
         kinds=KINDS,
         requests=seen.requests,
         coming=seen.coming,
+        there=seen.there,
         topics=[seen.standing[code].choice.label for code in TOPICS if seen.standing[code].value == "on"],
         lately=[line(entry) for entry in lately],
         waiting=seen.waiting,

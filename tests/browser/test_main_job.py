@@ -70,8 +70,12 @@ def correct_the_profile(page: Page) -> None:
     page.get_by_label("Suppress Broadcast Emails", exact=True).check()
     press(page, "Save")
     sees(page, "Member Information")
-    for said in ("Saved: ", "City", "Phone", "Suppress Broadcast Emails is now on"):
-        expect(page.get_by_role("status")).to_contain_text(said)
+    for said in (
+        "City is now “Ilmenau”",
+        "Phone is now “+49 3677 690",
+        "Suppress Broadcast Emails is now “on”. It was “off”.",
+    ):
+        expect(page.locator(".notice.success")).to_contain_text(said)
     reads(page, "Ilmenau")
     reads(page, "Yes: we send you no broadcast email")
 

@@ -49,7 +49,7 @@ def test_the_main_job(live: Live, w3m: TextBrowser) -> None:
 
     w3m.open(f"{live.url}/profile/edit")
     w3m.type("Post town", "Lund")
-    stands(w3m.press("Save"), "Saved: City.", "Post town Lund Saved here")
+    stands(w3m.press("Save"), "Post town is now “Lund”. It was “Uppsala”.", "Undo", "Post town Lund Saved here")
 
     w3m.open(f"{live.url}/requests/new/erasure")
     said = w3m.press("Send")

@@ -28,6 +28,7 @@ from portal.models import (
     EmailChange,
     Event,
     FailedSignIn,
+    FormerValue,
     LinkRequest,
     ListRelease,
     ListStep,
@@ -181,6 +182,9 @@ ROWS: dict[str, Callable[[People, datetime], list[Any]]] = {
         Suspension(subject_id=people.alice.id, reason="abuse", at=at, review_on=society_date(at), ended_at=at)
     ],
     "trail": changed_twice,
+    "former-values": lambda people, at: [
+        FormerValue(member_id=people.alice.id, field=uuid4().hex, value="Lund", version=1, at=at)
+    ],
     "detached-trail": lambda _people, at: [trail(None, at)],
     "disclosures": lambda people, at: [disclosure(people.alice.subject, at)],
     "list-steps": list_step,
@@ -353,6 +357,7 @@ EMPTIED = (
     *("registration", "event", "choice", "disclosure", "trail", "message", "data_subject_request"),
     *("list_step", "list_release", "import_conflict"),
     *("sign_in", "link_request", "ask", "suspension", "failed_sign_in", "password_link", "email_change"),
+    "former_value",
 )
 
 

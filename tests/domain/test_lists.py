@@ -360,7 +360,7 @@ def test_what_left_outside_is_told_when_it_may_be(people: People, clock: Any) ->
         return [row["recipient"] for row in snapshot.rows["disclosure"]]
 
     assert sees(NOW) == ["Hotel Aurora"]
-    assert [each.id for each in disclosures.untold(today=NOW.date())] == [court.id]
+    assert [each.id for each in disclosures.untold(reader=None, today=NOW.date())] == [court.id]
     with writes():
         later = Untold(NOW.date() + 60 * DAY, "Order 12/26, prolonged")
         disclosures.postpone(db.session.get_one(Disclosure, court.id), later, today=NOW.date())

@@ -67,7 +67,7 @@ def test_the_page_brings_its_style_and_nothing_from_outside(portal: Flask) -> No
     assert "prefers-color-scheme: dark" in str(style)
     assert "max-width: 480px" in str(style)
     (button,) = page.select("a.button")
-    assert "background-color: #0b5394" in str(button["style"])
+    assert "background-color: #0b5563" in str(button["style"])
     assert page(["img", "script", "link", "iframe", "form"]) == []
     assert "url(" not in html
 

@@ -57,6 +57,8 @@ INTERNAL = {
     "event.starts_on",
     "failed_sign_in.id",
     "former_address.id",
+    "former_value.id",
+    "former_value.version",
     "import_conflict.id",
     "journal_mark.file",
     "journal_mark.position",

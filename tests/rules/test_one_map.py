@@ -59,6 +59,7 @@ OUR_WORDS = {
     "email_change.door": "a door",
     "email_change.new_key": "finds its person",
     "email_change.old_key": "finds its person",
+    "former_value.field": "the name of a column",
     "erasure_line.action": "what was done",
     "import_conflict.field": "the name of a column",
     "link_request.address": "finds its person",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from portal.web.static import served, squeezed
+
 STATIC = Path(__file__).parents[2] / "portal" / "static"
 COLOUR = r"#[0-9a-f]{3,8}\b|\b(?:rgb|hsl|oklch)a?\("
 SIZE = r"(?<![\w-])\d*\.?\d+(?:rem|pt)\b|(?<![\w.-])(?:[4-9]|\d\d+)px\b"
@@ -40,5 +42,19 @@ def test_the_two_schemes_name_the_same_colours() -> None:
 
 
 def test_style_and_script_are_small() -> None:
-    size = sum(file.stat().st_size for file in STATIC.iterdir() if file.suffix in (".css", ".js"))
+    size = sum(len(served(file)) for file in STATIC.iterdir() if file.suffix in (".css", ".js"))
     assert size < BUDGET, f"{size} bytes"
+
+
+def test_what_is_served_is_squeezed() -> None:
+    """Words in quotation marks stay, and so does each blank that parts something."""
+    style = """
+    /* The look. */
+    a :hover, b > i { content: ": {";  margin: 0 calc(1px - 2px) } /* Once
+    more. */
+    @media (min-width: 40em) and (hover) { .x + .y { color: red; } }
+    """
+    assert squeezed(style) == (
+        'a :hover,b>i{content:": {";margin:0 calc(1px - 2px)}@media (min-width:40em) and (hover){.x + .y{color:red;}}'
+    )
+    assert len(served(STATIC / "portal.css")) < len(sheet().encode())

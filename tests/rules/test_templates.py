@@ -56,6 +56,12 @@ def test_nothing_is_called_safe(app: Flask) -> None:
         assert not unescaped, f"{name}: autoescape is not switched off"
 
 
+def test_what_is_only_heard_begins_with_no_sign() -> None:
+    """It is taken out of the line, so that a screen reader puts a blank before it: "Change : What we send you"."""
+    for name in TEMPLATES:
+        assert not re.search(r'class="hidden">\s*[:,.]', source(name)), f"{name}: write a dash, or words"
+
+
 def test_nothing_stands_inline() -> None:
     """A mail brings its style along, and it is put on each element; a page has none."""
     for name in TEMPLATES:

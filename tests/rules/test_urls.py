@@ -93,6 +93,7 @@ URLS = {
     "/notice/answer": "notices.answer GET POST",
     "/profile": "members.profile GET",
     "/profile/edit": "members.edit GET POST",
+    "/profile/undo": "members.undo POST",
     "/profile/email": "members.email GET POST",
     "/profile/email/cancel/<token>": "members.cancel_email GET POST",
     "/profile/email/confirm/<token>": "members.confirm_email GET POST",
@@ -128,6 +129,7 @@ URLS = {
 }
 ONLY_IN_DEVELOPMENT = {
     "/dev/components": "dev.components GET",
+    "/dev/states.css": "dev.states GET",
     "/dev/mailbox": "dev.mailbox GET",
     "/dev/mailbox/<key>": "dev.message GET",
 }

@@ -90,6 +90,7 @@ def test_a_person_sees_everything_that_is_held_and_nothing_of_others(browse: Bro
         str(filled.alice.id),
     ):
         assert words in told, words
+    assert "erased on" not in told, "nobody who reads this is erased"
     assert held.NEVER_SHOWN in told
     for secret in ("argon2", "Dear Alice", "unsubscribe/x"):
         assert secret not in told

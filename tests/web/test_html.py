@@ -26,6 +26,7 @@ from portal.mail import bounces, transport
 from portal.models import LimitCounter, Member, Message, SignIn, Suppression
 from portal.tokens import STATUS_LINK, seal, sign_reference
 from portal.vocabulary import Door
+from portal.web.static import served
 from tests import databases
 from tests.browse import Browse
 from tests.conftest import Client, missing
@@ -43,7 +44,7 @@ UNLINKED = ("/nothing", "/link-sent", "/ask/link-sent", "/unsubscribe/link-sent"
 REDIRECTS = {"security.change_password", "weaknesses.old_place"}  # no page of their own
 MOST = 60 * 1024  # bytes of a page with its style and script, before compression
 MOST_OF_A_LIST = 90 * 1024
-LISTS = {"held.page", "held.rows", "history.page", "notices.current"}  # inventories: as long as what they list
+LISTS = {"held.page", "held.rows", "history.page"}  # inventories: as long as what they list
 REQUESTS = ["/static/favicon.svg", "/static/portal.css", "/static/portal.js"]  # after the page itself, all at once
 
 
@@ -149,7 +150,7 @@ def test_every_page_was_come_to(walked: Walked) -> None:
 
 
 def test_no_page_is_heavy(states: list[State]) -> None:
-    always = sum((STATIC / name).stat().st_size for name in ("portal.css", "portal.js"))
+    always = sum(len(served(STATIC / name)) for name in ("portal.css", "portal.js"))
     heavy = {
         state.name: len(state.page.body) + always
         for state in states

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select, update
 
-from portal.domain import choices, members, recalls
+from portal.domain import choices, disclosures, members, recalls
 from portal.extensions import db
 from portal.models import Account, Conflict, Disclosure, Event, ListRelease, Member, Registration, SignIn, Trail
 from portal.vocabulary import Door
@@ -190,6 +190,42 @@ def test_what_left_outside(browse: Browse, people: People, clock: Any) -> None:
     browse("/desk/disclosures")
     browse.post("/desk/disclosures/1/tell")
     assert "District court" in seen()
+
+
+def test_a_colleague_does_not_learn_of_what_may_not_be_told_to_them(browse: Browse, people: People, clock: Any) -> None:
+    """P22: to whom it is about it is not there, as any number that was never given; the others do what is to do."""
+    with writes():
+        account = db.session.merge(people.alice).account
+        assert account is not None
+        account.staff = True
+    untold = disclosures.Untold(NOW.date() + timedelta(days=30), "Order of the court")
+    with writes():
+        for member, recipient in ((people.alice, "District court"), (people.bob, "Another court")):
+            disclosures.write_down(
+                member, kind="authority", recipient=recipient, fields=["email"], reason="A case", at=NOW, untold=untold,
+                now=NOW,
+            )  # fmt: skip
+    browse.sign_in(people.alice)
+    page = browse("/desk/disclosures")
+    assert "Another court" in page.said
+    assert "District court" not in page.said
+    sent = {
+        "csrf_token": page.controls(page.forms[-1])["csrf_token"],
+        "untold_until": "2027-03-01",
+        "untold_why": "Order",
+    }
+    answers = {
+        browse(f"/desk/disclosures/{number}/{what}", method="POST", data=sent, status=404).said
+        for number in (1, 77)
+        for what in ("tell", "later")
+    }
+    assert len(answers) == 1
+    browse.sign_in(people.dana)
+    assert "District court" in browse("/desk/disclosures").said
+    browse.post("/desk/disclosures/1/tell")
+    browse.turn_to(people.alice)
+    assert "District court" in browse("/desk/disclosures").said
+    browse("/desk/disclosures/1/tell", method="POST", data=sent, status=403)
 
 
 def test_the_way_back(browse: Browse, people: People) -> None:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from datetime import date
 
+from sqlalchemy import select
+
 from portal.domain import event_choices, events
+from portal.extensions import db
+from portal.models import Event
 from portal.purposes import SAME
 from portal.vocabulary import Door
 from tests.browse import Browse, Page
@@ -42,7 +46,30 @@ def test_five_parts_each_with_one_way_on(browse: Browse, people: People) -> None
     assert "Sponsor sharing (NEXT days): Yes 4 December 2026, by you, on this site" in page.said
     assert "Next: NEXT days" in page.said
     assert "OLD days" not in page.said
+    assert page.soup.select(".card > .head a")[0].get_text() == "Change – What we send you"
     assert "Nothing is open. You can ask" in page.said
+
+
+def test_what_the_next_event_has_of_its_own_comes_first(browse: Browse, people: People) -> None:
+    with writes():
+        made = events.add(
+            "NEXT", name="NEXT days", starts_on=date(2027, 2, 3), ends_on=date(2027, 2, 3), place="", exhibition=True
+        )
+        events.register(people.alice, made)
+    browse.sign_in(people.alice)
+    default = "Attendee list Nobody Sponsor sharing No Employer sharing No"
+    assert f"{default} Next: NEXT days , 3 February 2027" in browse("/").said
+    for number, (own, shown) in enumerate((("yes", "Yes"), (SAME, ""))):
+        with writes():
+            subject = db.session.merge(people.alice.subject)
+            event = db.session.scalars(select(Event)).one()
+            seen = event_choices.newest_row(subject.id, event.id)
+            answers = {"attendee_list": SAME, "sponsor_sharing": own}
+            event_choices.change_many(subject, event, answers, seen=seen, via=Door.PAGE, now=NOW)
+        said = browse("/").said
+        there = f"Next: NEXT days , 3 February 2027 Attendee list Nobody Sponsor sharing {shown} By default {default}"
+        assert (there in said) == (number == 0)
+        assert (f"{default} Next: NEXT days" in said) == (number == 1), "as by default"
 
 
 def test_six_places_and_the_one_where_i_am(browse: Browse, people: People) -> None:

@@ -13,7 +13,7 @@ from portal.extensions import Base, db
 from portal.models import ChoiceRow, EmailChange, Member, Trail
 from portal.purposes import SUPPRESS
 from portal.tokens import canonical_address, suppression_hash
-from tests.browse import Browse
+from tests.browse import Browse, Page
 from tests.databases import writes
 from tests.letters import letter, letters, link_in
 from tests.people import ALICE_PASSWORD, BOB_PASSWORD, People, member
@@ -51,6 +51,11 @@ def edit(browse: Browse, typed: dict[str, Any], *, status: int = 303) -> Any:
     return browse.press("Save", typed, status=status)
 
 
+def told(page: Page) -> list[str]:
+    """What a page says of the last save, a sentence or two for each field."""
+    return [each.get_text() for each in page.soup.select(".notice.success li")]
+
+
 def standing(people: People) -> list[tuple[str, str]]:
     rows = db.session.scalars(select(ChoiceRow).where(ChoiceRow.code == SUPPRESS).order_by(ChoiceRow.id))
     return [(row.value, row.door) for row in rows]
@@ -61,8 +66,10 @@ def test_every_field_can_be_changed(browse: Browse, people: People) -> None:
     browse.sign_in(people.alice)
     assert set(browse("/profile/edit").controls()) == {*EDITED, "csrf_token", "version", "suppress_shown"}
     edit(browse, EDITED)
-    said = browse.follow().said
-    assert "Saved: Title, First name, Last name, Birth date" in said
+    page = browse.follow()
+    said = page.said
+    assert "Title is now “Prof.”. It was “Dr.”." in told(page)
+    assert "Birth date is now “28 February 1963”. It was “17 May 1964”." in told(page)
     for name, value in STORED.items():
         assert getattr(people.alice, name) == value, name
     for value in (
@@ -142,14 +149,14 @@ def test_the_last_control_is_the_check_box(browse: Browse, people: People) -> No
 def test_the_check_box_suppresses_and_lets_go(browse: Browse, people: People) -> None:
     browse.sign_in(people.alice)
     edit(browse, {"Suppress Broadcast Emails": True})
-    assert "Suppress Broadcast Emails is now on" in browse.follow().said
+    assert told(browse.follow()) == ["Suppress Broadcast Emails is now “on”. It was “off”."]
     assert standing(people) == [("yes", "page")]
     page = browse("/profile/edit")
     assert page.controls()["suppress"]
     browse.press("Save")
     assert standing(people) == [("yes", "page")], "a box that was only carried along changes nothing"
     edit(browse, {"Suppress Broadcast Emails": False})
-    assert "now off" in browse.follow().said
+    assert told(browse.follow()) == ["Suppress Broadcast Emails is now “off”. It was “on”."]
     assert standing(people) == [("yes", "page"), ("no", "page")]
 
 

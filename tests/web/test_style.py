@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 STYLE = (Path(__file__).parents[2] / "portal" / "static" / "portal.css").read_text(encoding="utf-8")
+MAIL = (Path(__file__).parents[2] / "portal" / "templates" / "email" / "_base.html").read_text(encoding="utf-8")
 LEAST = 3.0
 # Edges of fields and buttons, the focus, the mark of the current place, the edge of what is wrong.
 SEEN_ON = [
@@ -46,3 +47,18 @@ def test_edges_are_seen(scheme: str) -> None:
         if contrast(colours[edge], colours[ground]) < LEAST
     }
     assert faint == {}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_mails_wear_the_colours_of_pages(scheme: str) -> None:
+    """A button is the brand's, and its words are read on it, as is a link on the card (WCAG 1.4.3)."""
+    light, _, dark = MAIL.partition("prefers-color-scheme: dark")
+    rules = dark if scheme == "dark" else light
+    (ground, words), (link,), (card,) = (
+        re.findall(r"(#[0-9a-f]{6})", re.findall(rf"(?m)^ *{name} \{{([^}}]*)\}}", rules)[0])[:most]
+        for name, most in ((r"\.button", 2), ("a", 1), (r"\.card", 1))
+    )
+    colours = tokens(scheme)
+    assert (ground, link) == (colours["brand"], colours["brand"])
+    assert contrast(words, ground) >= 4.5
+    assert contrast(link, card) >= 4.5
