@@ -78,8 +78,8 @@ def _measure(folder: Path, url: str, size: Size, only: str) -> None:
         upgrade()
         began = time.perf_counter()
         with transaction():
-            if url.startswith("postgresql"):
-                db.session.execute(text("SET LOCAL statement_timeout = 0"))
+            whole = "SET LOCAL statement_timeout = 0" if url.startswith("postgresql") else "PRAGMA cache_size = -4000000"
+            db.session.execute(text(whole))  # no page of ours would write so much at once
             settle(size)
         with db.engine.connect() as connection:
             connection.execution_options(isolation_level="AUTOCOMMIT")
