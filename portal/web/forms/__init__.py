@@ -4,15 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
+from flask import current_app, g, session
 from flask_wtf import FlaskForm
+from flask_wtf.csrf import generate_csrf
+from itsdangerous import URLSafeTimedSerializer
 from wtforms import Field, PasswordField, StringField
 from wtforms.validators import StopValidation, ValidationError
 
 from portal.domain import values
 from portal.tokens import LONGEST_ADDRESS
 from portal.web import access
+
+
+def form_token() -> str:
+    """Flask-WTF's own token of this session, by a signer that is made once; the first of a session is made there."""
+    if "csrf_token" not in session:
+        return str(generate_csrf())
+    if "csrf_token" not in g:
+        g.csrf_token = _signer(current_app.config["WTF_CSRF_SECRET_KEY"]).dumps(session["csrf_token"])
+    return str(g.csrf_token)
+
+
+@lru_cache(maxsize=8)
+def _signer(key: bytes) -> URLSafeTimedSerializer:
+    return URLSafeTimedSerializer(key, salt="wtf-csrf-token")
 
 
 def trim(text: object) -> object:
