@@ -45,14 +45,14 @@ class Base(DeclarativeBase):
 
 
 class Drawing(Context):
-    """What a template draws with. Its own macros are called as they are, not asked first what they want to be given."""
+    """What a template draws with. Only a function of Jinja's own is asked at length what it wants to be given."""
 
     def call(self, obj: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        if not isinstance(obj, Macro):
+        if hasattr(obj, "jinja_pass_arg"):
             return super().call(obj, *args, **kwargs)
         kwargs.pop("_block_vars", None)
         kwargs.pop("_loop_vars", None)
-        return obj(self.eval_ctx, *args, **kwargs)
+        return obj(self.eval_ctx, *args, **kwargs) if isinstance(obj, Macro) else obj(*args, **kwargs)
 
 
 class Templates(Environment):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import cast
+from typing import NamedTuple, cast
 from uuid import UUID
 
 from sqlalchemy import Table, bindparam, func, select
@@ -24,8 +24,7 @@ UNDO_FOR = timedelta(minutes=30)
 STALE = "Your choices were changed in another place since you opened this page."
 
 
-@dataclass(frozen=True)
-class Standing:
+class Standing(NamedTuple):
     """What stands for one question: the answer, since when, and by which door. No row: the default."""
 
     choice: Choice
@@ -75,6 +74,11 @@ STANDING = Part(
 def standing(subject_id: UUID) -> dict[str, Standing]:
     """Every question of the catalogue with the answer that stands, in the catalogue's order. One query."""
     return standing_in(*ask(STANDING, person=subject_id))
+
+
+def stands(subject_id: UUID, code: str) -> str:
+    """The answer that stands for one question of the catalogue. One query."""
+    return _stands(subject_id, CHOICES[code]).value
 
 
 def standing_in(lines: Iterable[Line]) -> dict[str, Standing]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -113,8 +112,7 @@ class Choice(NamedTuple):
     selected: bool
 
 
-@dataclass(frozen=True)
-class Control:
+class Control(NamedTuple):
     """A field as a template asks it, filled, before anything was sent: nothing is parsed, nothing can be wrong."""
 
     of: Field
@@ -124,7 +122,11 @@ class Control:
     label: Any
     description: str
     data: Any
-    errors = ()
+
+    @property
+    def errors(self) -> tuple[str, ...]:
+        """None: nothing was sent yet."""
+        return ()
 
     @classmethod
     def like(cls, field: Field | Control, data: Any) -> Control:
