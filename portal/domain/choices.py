@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple, cast
 from uuid import UUID
 
-from sqlalchemy import Table, bindparam, func, select
+from sqlalchemy import Table, bindparam, func, insert, select
 
 from portal import journal
 from portal.domain import notices, reviews, subjects, trail
@@ -209,6 +209,9 @@ def apply(subject: Subject, line: OptOut) -> bool:
     return True
 
 
+_INSERT = insert(cast(Table, ChoiceRow.__table__))
+
+
 def _answer(
     subject: Subject, before: Standing, option: Option, *, version: int | None, via: Door, now: datetime
 ) -> None:
@@ -233,18 +236,18 @@ def _add(
 ) -> None:
     """Add the row; a consent that it takes back opens a review of what was held by it alone (P28)."""
     choice = before.choice
-    db.session.add(
-        ChoiceRow(
-            subject_id=subject.id,
-            code=choice.code,
-            value=option.value,
-            at=now,
-            door=via,
-            wording=f"{choice.question} {option.label}: {option.meaning}",
-            notice_version=version,
-            journal_id=journal_id,
-        )
-    )
+    row = {
+        "subject_id": subject.id,
+        "code": choice.code,
+        "value": option.value,
+        "at": now,
+        "door": via,
+        "wording": f"{choice.question} {option.label}: {option.meaning}",
+        "notice_version": version,
+        "journal_id": journal_id,
+    }
+    db.session.flush()  # so that whom it is about is there
+    db.session.execute(_INSERT, row)
     if option != before.option and via not in trail.FROM_OUTSIDE:
         trail.record(subject.id, trail.ANSWERED, field=choice.code, door=via, now=now)
     purpose = reviews.withdrawn(choice.code, before=before.value, after=option.value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from itertools import takewhile
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from portal.domain import choices, subjects
 from portal.domain.errors import NothingToUndo
@@ -67,9 +67,11 @@ def answer(address: str, *, now: datetime) -> None:
         messages.unsubscribe_link(member, now=now)
 
 
+_BY_REFERENCE = select(Subject).where(Subject.unsubscribe_reference == bindparam("reference"))
+
+
 def _subject(token: UnsubscribeToken) -> Subject | None:
-    query = select(Subject).where(Subject.unsubscribe_reference == token.reference)
-    return db.session.scalars(query).one_or_none()
+    return db.session.scalars(_BY_REFERENCE, {"reference": token.reference}).one_or_none()
 
 
 def stopping(token: UnsubscribeToken) -> tuple[str, str]:
