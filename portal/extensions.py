@@ -103,12 +103,21 @@ class Limits(Limiter):
         before, after = list(app.before_request_funcs[None]), list(app.after_request_funcs[None])
         super().init_app(app)
         app.before_request_funcs[None], app.after_request_funcs[None] = before, after
+        app.teardown_request_funcs.pop(None)  # what it drops ends with the request anyway
+
+
+class FormTokens(CSRFProtect):  # type: ignore[misc]
+    """Only where something is sent it is asked whether this view takes it without a token."""
+
+    def protect(self, apply_exemptions: bool = False) -> None:
+        if request.method not in SAFE_METHODS:
+            super().protect(apply_exemptions)
 
 
 db = SQLAlchemy(model_class=Base)
 migrate = Migrate(compare_type=True, render_as_batch=True)
 login_manager = Logins()
-csrf = CSRFProtect()
+csrf = FormTokens()
 
 
 def _no_default_key() -> str:

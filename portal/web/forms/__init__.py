@@ -20,11 +20,12 @@ from portal.web import access
 
 def form_token() -> str:
     """Flask-WTF's own token of this session, by a signer that is made once; the first of a session is made there."""
-    if "csrf_token" not in session:
-        return str(generate_csrf())
-    if "csrf_token" not in g:
-        g.csrf_token = _signer(current_app.config["WTF_CSRF_SECRET_KEY"]).dumps(session["csrf_token"])
-    return str(g.csrf_token)
+    token: str | None = g.get("csrf_token")
+    if token is None:
+        kept = session.get("csrf_token")
+        token = _signer(current_app.config["WTF_CSRF_SECRET_KEY"]).dumps(kept) if kept else generate_csrf()
+        g.csrf_token = token
+    return str(token)
 
 
 @lru_cache(maxsize=8)
