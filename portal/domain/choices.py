@@ -14,6 +14,7 @@ from portal import journal
 from portal.domain import notices, reviews, subjects, trail
 from portal.domain.at_once import PERSON, Line, Part, ask, columns
 from portal.domain.errors import NothingToUndo, StaleRecord, UnknownChoice
+from portal.domain.subjects import Known
 from portal.extensions import db
 from portal.journal import OptOut
 from portal.models import ChoiceRow, Subject
@@ -108,7 +109,9 @@ def _standing(choice: Choice, line: Line | None) -> Standing:
     return Standing(choice, line.word, line.at, Door(line.more), line.number)
 
 
-def change(subject: Subject, code: str, *, to: str, always: bool = False, via: Door, now: datetime) -> Change | None:
+def change(
+    subject: Subject | Known, code: str, *, to: str, always: bool = False, via: Door, now: datetime
+) -> Change | None:
     """Answer one question. None when that answer stands already: the same click twice leaves one row.
 
     `always`: the first answer gets a row also where it says what stood without one. Raises UnknownChoice.
@@ -213,7 +216,7 @@ _INSERT = insert(cast(Table, ChoiceRow.__table__))
 
 
 def _answer(
-    subject: Subject, before: Standing, option: Option, *, version: int | None, via: Door, now: datetime
+    subject: Subject | Known, before: Standing, option: Option, *, version: int | None, via: Door, now: datetime
 ) -> None:
     """Add a row; what tightens goes into the journal first, so that no restore can loosen it again (rights §5.6)."""
     choice = before.choice
@@ -225,7 +228,7 @@ def _answer(
 
 
 def _add(
-    subject: Subject,
+    subject: Subject | Known,
     before: Standing,
     option: Option,
     *,
