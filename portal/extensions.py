@@ -10,12 +10,15 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Response, current_app, has_request_context, request
+from flask.sessions import SecureCookieSessionInterface
 from flask.templating import Environment
 from flask_limiter import Limiter
 from flask_login import LoginManager
 from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
 from flask_wtf import CSRFProtect
+from itsdangerous import URLSafeTimedSerializer
+from jinja2.runtime import Context, Macro
 from sqlalchemy import Connection, MetaData, event, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import DeclarativeBase
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from config import Config
 
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+SIGNER = "portal.signer"  # of an application's session cookies
 
 
 class Base(DeclarativeBase):
@@ -40,41 +44,80 @@ class Base(DeclarativeBase):
     )
 
 
+class Drawing(Context):
+    """What a template draws with. Only a function of Jinja's own is asked at length what it wants to be given."""
+
+    def call(self, obj: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        if hasattr(obj, "jinja_pass_arg"):
+            return super().call(obj, *args, **kwargs)
+        kwargs.pop("_block_vars", None)
+        kwargs.pop("_loop_vars", None)
+        return obj(self.eval_ctx, *args, **kwargs) if isinstance(obj, Macro) else obj(*args, **kwargs)
+
+
 class Templates(Environment):
     """All templates share one set of globals, never changed after the start: looked up in one place, not in two."""
 
+    context_class = Drawing
+
     def make_globals(self, d: MutableMapping[str, Any] | None) -> MutableMapping[str, Any]:
         return {**self.globals, **d} if d else self.globals
+
+
+class Sessions(SecureCookieSessionInterface):
+    """Flask's own cookie; what signs it is made once for an application, not for each request."""
+
+    def get_signing_serializer(self, app: Flask) -> URLSafeTimedSerializer | None:
+        if SIGNER not in app.extensions:
+            app.extensions[SIGNER] = super().get_signing_serializer(app)
+        made: URLSafeTimedSerializer | None = app.extensions[SIGNER]
+        return made
 
 
 class Portal(Flask):
     """Flask, less what every request would pay for and none of ours needs. No view of ours is a coroutine."""
 
     jinja_environment = Templates
+    jinja_options = {"cache_size": -1}  # noqa: RUF012  a cache that may be full keeps an order of use
+    session_interface = Sessions()
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         return func
 
 
 class Logins(LoginManager):  # type: ignore[misc]
-    """Without Flask-Login's own cookie: looking after it would read the session on every answer."""
+    """Without Flask-Login's own cookie, for which it would read the session on every answer, and its digest of the
+    browser, which would be made for every request and compared with nothing."""
 
     def _update_remember_cookie(self, response: Response) -> Response:
         return response
 
+    def _session_protection_failed(self) -> bool:
+        return False
+
 
 class Limits(Limiter):
-    """Limits stand on views, which count for themselves; there is none for all pages to look for at each request."""
+    """Limits stand on views, which count for themselves: nothing has to be looked for around every request."""
 
-    def _check_request_limit(self, callable_name: str | None = None, in_middleware: bool = True) -> None:
-        if not in_middleware:
-            super()._check_request_limit(callable_name, in_middleware)
+    def init_app(self, app: Flask) -> None:
+        before, after = list(app.before_request_funcs[None]), list(app.after_request_funcs[None])
+        super().init_app(app)
+        app.before_request_funcs[None], app.after_request_funcs[None] = before, after
+        app.teardown_request_funcs.pop(None)  # what it drops ends with the request anyway
+
+
+class FormTokens(CSRFProtect):  # type: ignore[misc]
+    """Only where something is sent it is asked whether this view takes it without a token."""
+
+    def protect(self, apply_exemptions: bool = False) -> None:
+        if request.method not in SAFE_METHODS:
+            super().protect(apply_exemptions)
 
 
 db = SQLAlchemy(model_class=Base)
 migrate = Migrate(compare_type=True, render_as_batch=True)
 login_manager = Logins()
-csrf = CSRFProtect()
+csrf = FormTokens()
 
 
 def _no_default_key() -> str:

@@ -89,7 +89,7 @@ def test_only_a_post_reserves_the_right_to_write(
         db.session.execute(select(Member)).all()
         return "seen"
 
-    app.before_request_funcs.setdefault(None, []).insert(0, look)
+    app.before_request_funcs.setdefault(None, []).insert(1, look)  # behind the clock of `metrics`
     event.listen(db.engine, "before_cursor_execute", lambda *details: said.append(details[2]))
     client.open("/", method=method)
     assert [word for word in said if word.startswith("BEGIN")] == ([begins] if engine_name == "sqlite" else [])

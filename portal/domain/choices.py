@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import cast
+from typing import NamedTuple, cast
 from uuid import UUID
 
-from sqlalchemy import Table, bindparam, func, select
+from sqlalchemy import Table, bindparam, func, insert, select
 
 from portal import journal
 from portal.domain import notices, reviews, subjects, trail
 from portal.domain.at_once import PERSON, Line, Part, ask, columns
 from portal.domain.errors import NothingToUndo, StaleRecord, UnknownChoice
+from portal.domain.subjects import Known
 from portal.extensions import db
 from portal.journal import OptOut
 from portal.models import ChoiceRow, Subject
@@ -24,8 +25,7 @@ UNDO_FOR = timedelta(minutes=30)
 STALE = "Your choices were changed in another place since you opened this page."
 
 
-@dataclass(frozen=True)
-class Standing:
+class Standing(NamedTuple):
     """What stands for one question: the answer, since when, and by which door. No row: the default."""
 
     choice: Choice
@@ -77,6 +77,11 @@ def standing(subject_id: UUID) -> dict[str, Standing]:
     return standing_in(*ask(STANDING, person=subject_id))
 
 
+def stands(subject_id: UUID, code: str) -> str:
+    """The answer that stands for one question of the catalogue. One query."""
+    return _stands(subject_id, CHOICES[code]).value
+
+
 def standing_in(lines: Iterable[Line]) -> dict[str, Standing]:
     """The same from the lines of STANDING."""
     given = {line.code: line for line in lines}
@@ -104,7 +109,9 @@ def _standing(choice: Choice, line: Line | None) -> Standing:
     return Standing(choice, line.word, line.at, Door(line.more), line.number)
 
 
-def change(subject: Subject, code: str, *, to: str, always: bool = False, via: Door, now: datetime) -> Change | None:
+def change(
+    subject: Subject | Known, code: str, *, to: str, always: bool = False, via: Door, now: datetime
+) -> Change | None:
     """Answer one question. None when that answer stands already: the same click twice leaves one row.
 
     `always`: the first answer gets a row also where it says what stood without one. Raises UnknownChoice.
@@ -205,8 +212,11 @@ def apply(subject: Subject, line: OptOut) -> bool:
     return True
 
 
+_INSERT = insert(cast(Table, ChoiceRow.__table__))
+
+
 def _answer(
-    subject: Subject, before: Standing, option: Option, *, version: int | None, via: Door, now: datetime
+    subject: Subject | Known, before: Standing, option: Option, *, version: int | None, via: Door, now: datetime
 ) -> None:
     """Add a row; what tightens goes into the journal first, so that no restore can loosen it again (rights §5.6)."""
     choice = before.choice
@@ -218,7 +228,7 @@ def _answer(
 
 
 def _add(
-    subject: Subject,
+    subject: Subject | Known,
     before: Standing,
     option: Option,
     *,
@@ -229,18 +239,18 @@ def _add(
 ) -> None:
     """Add the row; a consent that it takes back opens a review of what was held by it alone (P28)."""
     choice = before.choice
-    db.session.add(
-        ChoiceRow(
-            subject_id=subject.id,
-            code=choice.code,
-            value=option.value,
-            at=now,
-            door=via,
-            wording=f"{choice.question} {option.label}: {option.meaning}",
-            notice_version=version,
-            journal_id=journal_id,
-        )
-    )
+    row = {
+        "subject_id": subject.id,
+        "code": choice.code,
+        "value": option.value,
+        "at": now,
+        "door": via,
+        "wording": f"{choice.question} {option.label}: {option.meaning}",
+        "notice_version": version,
+        "journal_id": journal_id,
+    }
+    db.session.flush()  # so that whom it is about is there
+    db.session.execute(_INSERT, row)
     if option != before.option and via not in trail.FROM_OUTSIDE:
         trail.record(subject.id, trail.ANSWERED, field=choice.code, door=via, now=now)
     purpose = reviews.withdrawn(choice.code, before=before.value, after=option.value)

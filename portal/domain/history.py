@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from enum import StrEnum
 from functools import cache
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 from uuid import UUID
 
 from sqlalchemy import (
@@ -24,6 +24,7 @@ from sqlalchemy import (
     func,
     literal,
     not_,
+    or_,
     select,
     true,
     tuple_,
@@ -37,7 +38,6 @@ from portal.extensions import db
 from portal.models import ChoiceRow, Disclosure, Event, Trail
 from portal.vocabulary import Door
 
-Row = ChoiceRow | Trail | Disclosure
 # What staff did to a record is no look.
 DEEDS: Final = ("changed", "created", "restricted", "used again", "suspended", "let in again")
 
@@ -51,13 +51,26 @@ class Sort(StrEnum):
     LOOKS = "looks"
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One row of the history. `event`: the name of the event that it is about, if it is about one."""
+class Entry(NamedTuple):
+    """One row of the history, told by its sort: what another sort has is None.
 
-    sort: Sort
-    row: Row
-    event: str
+    `what` and `word`: question and answer, or act and field. `event`: the name of the event that it is about.
+    """
+
+    sort: str
+    id: int
+    at: datetime
+    what: str
+    word: str
+    door: str
+    event: str | None
+    recipient: str
+    fields: str
+    audience: str
+    reason: str
+    list_number: str
+    recalled: str
+    recalled_at: datetime | None
 
 
 @dataclass(frozen=True)
@@ -79,14 +92,15 @@ class Proof:
 
 
 _TODAY = bindparam("today", type_=Date())
-_LOOKS = and_(Trail.door == Door.STAFF, *(Trail.act != deed for deed in DEEDS))
+_CHOICES, _TRAIL, _LISTS, _EVENTS = (cast(Table, model.__table__) for model in (ChoiceRow, Trail, Disclosure, Event))
+_LOOKS = and_(_TRAIL.c.door == Door.STAFF, *(_TRAIL.c.act != deed for deed in DEEDS))
 
 # Which rows of which table a part is made of.
-_PARTS: Final[Mapping[Sort, tuple[type[Any], ColumnElement[bool]]]] = {
-    Sort.CHOICES: (ChoiceRow, true()),
-    Sort.RECORD: (Trail, and_(not_(_LOOKS), Trail.act != ANSWERED)),  # of an answer only the row of `choice`
-    Sort.LISTS: (Disclosure, may_be_told(cast(Table, Disclosure.__table__), _TODAY)),
-    Sort.LOOKS: (Trail, _LOOKS),
+_PARTS: Final[Mapping[Sort, tuple[Table, ColumnElement[bool]]]] = {
+    Sort.CHOICES: (_CHOICES, true()),
+    Sort.RECORD: (_TRAIL, and_(not_(_LOOKS), _TRAIL.c.act != ANSWERED)),  # of an answer only the row of `choice`
+    Sort.LISTS: (_LISTS, may_be_told(_LISTS, _TODAY)),
+    Sort.LOOKS: (_TRAIL, _LOOKS),
 }
 
 
@@ -96,21 +110,19 @@ def page(subject_id: UUID, *, limit: int, today: date, only: Sort | None = None,
     One query.
     """
     asked = {"person": subject_id, "today": today, "many": limit + 1} | (_key(before) if before else {})
-    found = db.session.execute(_question(only, bool(before)), asked).all()
-    shown = found[:limit]
-    entries = tuple(Entry(Sort(row.sort), row[3] or row[4] or row[5], row.event or "") for row in shown)
+    db.session.flush()  # a plain statement does not do so by itself
+    found = [Entry._make(row) for row in db.session.execute(_question(only, bool(before)), asked)]
+    shown = tuple(found[:limit])
     last = shown[-1] if len(found) > limit else None
-    return Page(entries, f"{last.at.isoformat()}_{last.sort}_{last.id}" if last is not None else "")
+    return Page(shown, f"{last.at.isoformat()}_{last.sort}_{last.id}" if last is not None else "")
 
 
 @cache
 def _question(only: Sort | None, goes_on: bool) -> Select[Any]:
     """The rows of a page, each with the name of its event; made once, as building it costs more than its answer."""
     parts = [
-        select(literal(sort.value).label("sort"), model.id.label("id"), model.at.label("at")).where(
-            model.subject_id == PERSON, which
-        )
-        for sort, (model, which) in _PARTS.items()
+        select(literal(sort.value).label("sort"), table.c.id, table.c.at).where(table.c.subject_id == PERSON, which)
+        for sort, (table, which) in _PARTS.items()
         if only in (None, sort)
     ]
     rows = union_all(*parts).subquery()
@@ -122,12 +134,21 @@ def _question(only: Sort | None, goes_on: bool) -> Select[Any]:
         )
     keys = some.limit(bindparam("many", type_=Integer())).subquery()
     return (
-        select(keys.c.sort, keys.c.id, keys.c.at, ChoiceRow, Trail, Disclosure, Event.name.label("event"))
+        select(
+            keys.c.sort,
+            keys.c.id,
+            keys.c.at,
+            func.coalesce(_CHOICES.c.code, _TRAIL.c.act),
+            func.coalesce(_CHOICES.c.value, _TRAIL.c.field),
+            func.coalesce(_CHOICES.c.door, _TRAIL.c.door),
+            _EVENTS.c.name,
+            *(_LISTS.c[name] for name in Entry._fields[7:]),
+        )
         .select_from(keys)
-        .outerjoin(ChoiceRow, and_(keys.c.sort == Sort.CHOICES, ChoiceRow.id == keys.c.id))
-        .outerjoin(Trail, and_(keys.c.sort.in_((Sort.RECORD, Sort.LOOKS)), Trail.id == keys.c.id))
-        .outerjoin(Disclosure, and_(keys.c.sort == Sort.LISTS, Disclosure.id == keys.c.id))
-        .outerjoin(Event, Event.id == func.coalesce(ChoiceRow.event_id, Disclosure.event_id))
+        .outerjoin(_CHOICES, and_(keys.c.sort == Sort.CHOICES, _CHOICES.c.id == keys.c.id))
+        .outerjoin(_TRAIL, and_(or_(keys.c.sort == Sort.RECORD, keys.c.sort == Sort.LOOKS), _TRAIL.c.id == keys.c.id))
+        .outerjoin(_LISTS, and_(keys.c.sort == Sort.LISTS, _LISTS.c.id == keys.c.id))
+        .outerjoin(_EVENTS, _EVENTS.c.id == func.coalesce(_CHOICES.c.event_id, _LISTS.c.event_id))
         .order_by(keys.c.at.desc(), keys.c.sort.desc(), keys.c.id.desc())
     )
 

@@ -7,16 +7,21 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import cast
 
 from limits.storage import Storage
-from sqlalchemy import case, delete, or_, select
+from sqlalchemy import Executable, Integer, Table, bindparam, case, delete, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
 from portal import clock
 from portal.extensions import db, transaction
 from portal.models import LimitCounter
+from portal.models.columns import UtcDateTime
 from portal.tokens import keyed_digest
+
+_COUNTERS = cast(Table, LimitCounter.__table__)
 
 
 class DatabaseStorage(Storage):
@@ -31,19 +36,9 @@ class DatabaseStorage(Storage):
     def incr(self, key: str, expiry: float, amount: int = 1) -> int:
         """Count once more; the window begins with its first count."""
         now = clock.now()
-        insert = (sqlite if db.engine.dialect.name == "sqlite" else postgresql).insert
-        fresh = {"name": key, "count": amount, "ends_at": now + timedelta(seconds=expiry)}
-        statement = insert(LimitCounter).values(**fresh)
-        over = or_(LimitCounter.ends_at <= now, LimitCounter.ends_at > fresh["ends_at"])  # the clock was ahead
-        statement = statement.on_conflict_do_update(
-            index_elements=["name"],
-            set_={
-                "count": case((over, amount), else_=LimitCounter.count + amount),
-                "ends_at": case((over, fresh["ends_at"]), else_=LimitCounter.ends_at),
-            },
-        ).returning(LimitCounter.count)
+        counted = {"key": key, "amount": amount, "now": now, "ends": now + timedelta(seconds=expiry)}
         with transaction():
-            return int(db.session.execute(statement).scalar_one())
+            return int(db.session.execute(_count(db.engine.dialect.name), counted).scalar_one())
 
     def get(self, key: str) -> int:
         row = self._row(key)
@@ -72,6 +67,27 @@ class DatabaseStorage(Storage):
             if row is not None:
                 db.session.expunge(row)
         return row if row is not None and row.ends_at > datetime.now(UTC) else None
+
+
+@cache
+def _count(dialect: str) -> Executable:
+    """Made once, as a limit is counted before anything is done for a stranger."""
+    amount = bindparam("amount", type_=Integer())
+    now, ends = (bindparam(name, type_=UtcDateTime()) for name in ("now", "ends"))
+    fresh = (sqlite if dialect == "sqlite" else postgresql).insert(_COUNTERS)
+    over = or_(_COUNTERS.c.ends_at <= now, _COUNTERS.c.ends_at > ends)  # the clock was ahead
+    counting: Executable = (
+        fresh.values(name=bindparam("key"), count=amount, ends_at=ends)
+        .on_conflict_do_update(
+            index_elements=["name"],
+            set_={
+                "count": case((over, amount), else_=_COUNTERS.c.count + amount),
+                "ends_at": case((over, ends), else_=_COUNTERS.c.ends_at),
+            },
+        )
+        .returning(_COUNTERS.c.count)
+    )
+    return counting
 
 
 def first_today(job: str, *, now: datetime) -> bool:

@@ -26,6 +26,7 @@ PROPOSAL_WITHIN = timedelta(days=7)
 CANCEL_WITHIN = timedelta(days=7)
 MOST_CHANGES = 10  # begun by one member in a day
 
+_MEMBERS = cast(Table, Member.__table__)
 STALE = "This record was changed in another place since you opened the form. Nothing of yours has overwritten it."
 
 
@@ -39,13 +40,16 @@ def save_profile(
     if member.version != version:
         raise StaleRecord(STALE)
     changed = [name for name, value in values.items() if getattr(member, name) != value]
-    try:
-        with db.session.begin_nested():
-            for name in changed:
-                setattr(member, name, values[name])
-                trail.record(member.id, "changed", field=name, door=via, now=now)
-    except StaleDataError as raced:
-        raise StaleRecord(STALE) from raced
+    if changed:
+        db.session.flush()
+        moved = {"version": version + 1} | {name: values[name] for name in changed}
+        rows = _MEMBERS.c
+        moves = update(_MEMBERS).where(rows.id == member.id, rows.version == version).values(moved).returning(rows.id)
+        if db.session.execute(moves).first() is None:
+            db.session.expire(member)
+            raise StaleRecord(STALE)
+        db.session.expire(member, moved)
+        trail.record_each(member.id, trail.CHANGED, changed, door=via, now=now)
     return changed
 
 
@@ -54,7 +58,7 @@ def one(member_id: UUID) -> Member:
     return db.session.get_one(Member, member_id)
 
 
-_RECORD = select(cast(Table, Member.__table__)).where(cast(Table, Member.__table__).c.id == bindparam("member_id"))
+_RECORD = select(_MEMBERS).where(_MEMBERS.c.id == bindparam("member_id"))
 
 
 def record(member_id: UUID) -> Row[Any]:

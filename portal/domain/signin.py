@@ -125,9 +125,8 @@ def change_password(sign_in: SignIn, password: str, *, now: datetime) -> SignIn:
     set_password(account, password, now=now)
     db.session.flush()
     db.session.expire(account, ["sign_ins"])
-    row = _new_row(account, SignInKind.SESSION, browser, network, now, ends_at=now + _session_length(account))
-    row.password_at = now
-    return row
+    ends_at = now + _session_length(account)
+    return _new_row(account, SignInKind.SESSION, browser, network, now, ends_at=ends_at, password_at=now)
 
 
 # Sign-ins -------------------------------------------------------------------------------------------------
@@ -136,8 +135,8 @@ def change_password(sign_in: SignIn, password: str, *, now: datetime) -> SignIn:
 def prove(address: str, password: str) -> Proved | None:
     """The account that this address and password open, or None. Looks first, hashes after, with nothing locked."""
     with glance():
-        account = find_account(address)
-        ident, stored = (account.id, account.password_hash) if account else (None, None)
+        found = db.session.execute(_PASSWORD, {"key": canonical_address(address)}).first()
+        ident, stored = found or (None, None)
     matches = passwords.matches(stored, password)
     return Proved(ident, stored) if matches and ident is not None and stored is not None else None
 
@@ -158,14 +157,20 @@ def open_sign_in(
     if passwords.HASHER.check_needs_rehash(account.password_hash):
         account.password_hash = passwords.HASHER.hash(password)
     known = db.session.scalars(
-        select(SignIn).where(SignIn.account_id == account.id, SignIn.browser == browser, SignIn.network == network)
+        select(SignIn.id).where(SignIn.account_id == account.id, SignIn.browser == browser, SignIn.network == network)
     ).first()
     _make_room(account, 2 if keep else 1, now=now)
     kept = _new_row(account, SignInKind.KEPT, browser, network, now, ends_at=now + KEPT) if keep else None
-    row = _new_row(account, SignInKind.SESSION, browser, network, now, ends_at=now + _session_length(account))
-    row.password_at = now
-    row.kept_by_id = kept.id if kept else None
-    db.session.flush()
+    row = _new_row(
+        account,
+        SignInKind.SESSION,
+        browser,
+        network,
+        now,
+        ends_at=now + _session_length(account),
+        password_at=now,
+        kept_by=kept,
+    )
     if known is None and account.password_at is not None and account.password_at < now - timedelta(hours=1):
         messages.new_sign_in(account, browser=browser, now=now)
     return Opened(row, kept.token if kept else None)
@@ -209,10 +214,7 @@ def reopen(keep_token: str, *, browser: str, network: str, now: datetime) -> Sig
     account = kept.account
     _make_room(account, 1, now=now, beside=kept)
     length = min(now + _session_length(account), kept.ends_at)
-    row = _new_row(account, SignInKind.SESSION, browser, network, now, ends_at=length)
-    row.kept_by_id = kept.id
-    db.session.flush()
-    return row
+    return _new_row(account, SignInKind.SESSION, browser, network, now, ends_at=length, kept_by=kept)
 
 
 def see(sign_in_id: UUID, *, now: datetime) -> None:
@@ -249,7 +251,8 @@ def end(sign_in: SignIn) -> None:
 
 def end_by_tokens(*tokens: str) -> None:
     """Sign out whoever holds these cookies, a session's or a kept sign-in's; an ended one is no matter."""
-    for row in db.session.scalars(select(SignIn).where(SignIn.token_hash.in_([digest(each) for each in tokens]))).all():
+    hashes = [digest(each) for each in tokens if each]
+    for row in db.session.scalars(select(SignIn).where(SignIn.token_hash.in_(hashes))).all() if hashes else ():
         end(row)
 
 
@@ -310,9 +313,7 @@ def failures(account: Account, *, since: datetime) -> int:
 
 def find_account(address: str) -> Account | None:
     """The account that signs in with this address: a member's, or a person's of the desk."""
-    key = canonical_address(address)
-    query = select(Account).outerjoin(Member).where(or_(Member.email_key == key, Account.email_key == key))
-    return db.session.scalars(query).first()
+    return db.session.scalars(_ACCOUNT, {"key": canonical_address(address)}).first()
 
 
 # Links that set a password --------------------------------------------------------------------------------
@@ -448,6 +449,11 @@ _SESSION = select(SignIn).where(
 )
 
 _ROWS, _ACCOUNTS, _PEOPLE, _SUBJECTS = (cast(Table, model.__table__) for model in (SignIn, Account, Member, Subject))
+# Two looks into an index: where member and account are joined for it, all accounts are read.
+_THEIRS = select(_PEOPLE.c.id).where(_PEOPLE.c.email_key == bindparam("key")).scalar_subquery()
+_BY_ADDRESS = or_(_ACCOUNTS.c.member_id == _THEIRS, _ACCOUNTS.c.email_key == bindparam("key"))
+_ACCOUNT = select(Account).where(_BY_ADDRESS)
+_PASSWORD = select(_ACCOUNTS.c.id, _ACCOUNTS.c.password_hash).where(_BY_ADDRESS)
 _VISIT = (
     select(
         _ROWS.c.id,
@@ -489,7 +495,15 @@ def _live(query: Select[SignIn], token: str, now: datetime) -> SignIn | None:
 
 
 def _new_row(
-    account: Account, kind: SignInKind, browser: str, network: str, now: datetime, *, ends_at: datetime
+    account: Account,
+    kind: SignInKind,
+    browser: str,
+    network: str,
+    now: datetime,
+    *,
+    ends_at: datetime,
+    password_at: datetime | None = None,
+    kept_by: SignIn | None = None,
 ) -> SignIn:
     token = new_secret()
     row = SignIn(
@@ -500,7 +514,9 @@ def _new_row(
         network=network,
         created_at=now,
         seen_at=now,
+        password_at=password_at,
         ends_at=ends_at,
+        kept_by_id=kept_by.id if kept_by else None,
     )
     row.token = token
     db.session.add(row)

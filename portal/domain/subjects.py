@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from typing import NamedTuple, cast
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import Table, bindparam, select
 
 from portal.extensions import db
 from portal.models import Subject
@@ -13,6 +15,26 @@ from portal.models import Subject
 def one(subject_id: UUID) -> Subject:
     """The subject of this number, which somebody signed in has."""
     return db.session.get_one(Subject, subject_id)
+
+
+class Known(NamedTuple):
+    """A subject as a plain row: enough for whoever writes beside it, not to it."""
+
+    id: UUID
+    unsubscribe_reference: bytes
+    erased_at: datetime | None
+
+
+_ROWS = cast(Table, Subject.__table__).c
+_BY_REFERENCE = select(*(_ROWS[name] for name in Known._fields)).where(
+    _ROWS.unsubscribe_reference == bindparam("reference")
+)
+
+
+def by_reference(reference: bytes) -> Known | None:
+    """The subject that an unsubscribe link names; None if there is none."""
+    found = db.session.execute(_BY_REFERENCE, {"reference": reference}).one_or_none()
+    return Known._make(found) if found is not None else None
 
 
 def take_turn(subject_id: UUID) -> None:

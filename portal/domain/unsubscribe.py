@@ -9,9 +9,10 @@ from sqlalchemy import select
 
 from portal.domain import choices, subjects
 from portal.domain.errors import NothingToUndo
+from portal.domain.subjects import Known
 from portal.extensions import db
 from portal.mail import messages
-from portal.models import ChoiceRow, LinkRequest, Member, Subject
+from portal.models import ChoiceRow, LinkRequest, Member
 from portal.purposes import CHOICES, SUPPRESS, TOPICS, topic_choice
 from portal.tokens import EVERYTHING, UnsubscribeToken, canonical_address
 from portal.vocabulary import Door
@@ -30,7 +31,7 @@ def stop(token: UnsubscribeToken, *, via: Door, now: datetime) -> None:
 
     A topic that the society has since dropped from its catalogue stops everything: the reader wanted silence.
     """
-    subject = _subject(token)
+    subject = subjects.by_reference(token.reference)
     if subject is None or subject.erased_at is not None:
         return
     code, value = stopping(token)
@@ -39,7 +40,7 @@ def stop(token: UnsubscribeToken, *, via: Door, now: datetime) -> None:
 
 def give_back(token: UnsubscribeToken, *, now: datetime) -> None:
     """Take back what this very link stopped in the last 30 minutes, and nothing else. Raises NothingToUndo."""
-    subject = _subject(token)
+    subject = subjects.by_reference(token.reference)
     code, stopped = stopping(token)
     rows = [] if subject is None else _answers(subject, code)
     presses = list(takewhile(lambda row: row.value == stopped, rows))  # several, if they came at the same time
@@ -67,11 +68,6 @@ def answer(address: str, *, now: datetime) -> None:
         messages.unsubscribe_link(member, now=now)
 
 
-def _subject(token: UnsubscribeToken) -> Subject | None:
-    query = select(Subject).where(Subject.unsubscribe_reference == token.reference)
-    return db.session.scalars(query).one_or_none()
-
-
 def stopping(token: UnsubscribeToken) -> tuple[str, str]:
     """The question that a link answers, and the answer."""
     if token.topic == EVERYTHING or token.topic not in TOPICS:
@@ -79,7 +75,7 @@ def stopping(token: UnsubscribeToken) -> tuple[str, str]:
     return topic_choice(token.topic), "off"
 
 
-def _answers(subject: Subject, code: str) -> list[ChoiceRow]:
+def _answers(subject: Known, code: str) -> list[ChoiceRow]:
     """Every answer to a question, the newest first; it is our turn to give one."""
     subjects.take_turn(subject.id)
     query = select(ChoiceRow).where(

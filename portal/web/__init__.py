@@ -76,8 +76,8 @@ PAGES = (
 def init_app(app: Flask) -> None:
     """Bind guards, pages and errors to the application. Raises AccessError for a page without a mark."""
     direct.init_app(app)
-    metrics.init_app(app)
     gate.init_app(app)
+    metrics.init_app(app)
     static.init_app(app)
     headers.init_app(app)
     commits.init_app(app)

@@ -12,7 +12,8 @@ from inspect import signature
 from ipaddress import ip_address, ip_network
 from typing import Any, NamedTuple, TypeVar
 
-from flask import Flask, abort, current_app, g, redirect, request, session, url_for
+from flask import Flask, Request, abort, current_app, g, redirect, request, session, url_for
+from flask.globals import request_ctx
 from flask.typing import ResponseReturnValue
 from flask_login import current_user, login_user
 from limits import parse
@@ -78,7 +79,6 @@ def access(read: Access, *, post: Access | None = None, anonymous: bool = False)
 def init_app(app: Flask) -> None:
     """Set the guard before every request."""
     app.before_request(guard)
-    login_manager.session_protection = None
     login_manager.user_loader(_by_session)
     login_manager.request_loader(_by_keep_cookie)
 
@@ -92,18 +92,18 @@ def check(app: Flask) -> None:
 
 def guard() -> ResponseReturnValue | None:
     """Let the visitor in, send to the sign-in, or refuse. Runs before every view, also where there is none."""
-    g.sign_in = g.visit = None
-    mark = _mark(current_app, request.endpoint)
-    if request.path == "/desk" or request.path.startswith("/desk/"):
+    asked = request_ctx.request  # itself: each look through the proxy costs
+    mark = _mark(current_app, asked.endpoint)
+    if asked.path == "/desk" or asked.path.startswith("/desk/"):
         mark = mark or Mark(DESK, DESK, False)
-    _refuse_nul()
-    if request.endpoint == "static" or (mark is not None and mark.anonymous):
+    _refuse_nul(asked)
+    if asked.endpoint == "static" or (mark is not None and mark.anonymous):
         return None
-    _refuse_what_no_page_sends()
-    _refuse_other_sites()
+    _refuse_what_no_page_sends(asked)
+    _refuse_other_sites(asked)
     mark = mark or Mark(PUBLIC, PUBLIC, False, light=True)
-    level = mark.for_method(request.method)
-    if level is PUBLIC and request.method not in SAFE_METHODS:
+    level = mark.for_method(asked.method)
+    if level is PUBLIC and asked.method not in SAFE_METHODS:
         _glance_at_visitor()
         return None
     g.light = mark.light
@@ -115,24 +115,26 @@ def guard() -> ResponseReturnValue | None:
     return None if level is PUBLIC else _admit(level, mark)
 
 
-def _refuse_nul() -> None:
+def _refuse_nul(asked: Request) -> None:
     """No database keeps a NUL in a text, and nobody types one."""
-    typed = request.form.values() if request.method not in SAFE_METHODS else ()
-    if any("\0" in text for text in (request.path, *request.args.values(), *typed)):
+    named = asked.args.values() if asked.query_string else ()
+    typed = asked.form.values() if asked.method not in SAFE_METHODS else ()
+    if any("\0" in text for text in (asked.path, *named, *typed)):
         abort(400)
 
 
-def _refuse_what_no_page_sends() -> None:
+def _refuse_what_no_page_sends(asked: Request) -> None:
     """A file, as no page takes any; a field sent twice, of which two readers may take different ones (ASVS V15.3.7)."""
-    sent = (*request.args.lists(), *request.form.lists())
-    if request.files or any(len(values) > 1 and name not in SEVERAL for name, values in sent):
+    if not asked.query_string and not asked.want_form_data_parsed:
+        return  # nothing was sent, as with most pages
+    sent = (*asked.args.lists(), *asked.form.lists())
+    if asked.files or any(len(values) > 1 and name not in SEVERAL for name, values in sent):
         abort(400)
 
 
-def _refuse_other_sites() -> None:
+def _refuse_other_sites(asked: Request) -> None:
     """What a browser itself calls sent from elsewhere is refused, also with a form token (security, threat T14)."""
-    sent_from = request.headers.get("Sec-Fetch-Site", "none")
-    if request.method not in SAFE_METHODS and sent_from not in ("same-origin", "none"):
+    if asked.method not in SAFE_METHODS and asked.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none"):
         abort(400, "The form was sent from another site, so we did not accept it. Nothing was changed.")
 
 
@@ -143,17 +145,18 @@ def _glance_at_visitor() -> None:
 
 
 def _admit(level: Access, mark: Mark) -> ResponseReturnValue | None:
-    if g.visit is None:
+    visit: Visit | None = g.visit
+    if visit is None:
         return redirect(url_for("signin.sign_in", next=_here()), 303)
     if DESK in (level, mark.read):
         stopped = _admit_to_desk(g.sign_in)
         if stopped is not None:
             return stopped
     elif mark.read is not ACCOUNT:
-        if g.visit.member_id is None:
+        if visit.member_id is None:
             abort(403, "This sign-in belongs to the desk and has no member record.")
         assert request.view_args is not None
-        request.view_args |= {"member_id": g.visit.member_id} if mark.light else {"member": g.sign_in.account.member}
+        request.view_args |= {"member_id": visit.member_id} if mark.light else {"member": g.sign_in.account.member}
     if level is RECENT and not signin.is_recent(g.sign_in, now=clock.now()):
         if request.method in SAFE_METHODS:
             return redirect(url_for("signin.sign_in_again", next=_here()), 303)

@@ -18,7 +18,7 @@ from portal.web.forms import Control
 MARK = "\0here\0"  # no text has a NUL: `access` refuses it
 PICKED = ("SelectField", "CountryField")  # the value stands in many places: drawn once for each value
 
-_drawn: dict[Hashable, tuple[Markup, Markup]] = {}
+_drawn: dict[Hashable, tuple[str, str]] = {}
 
 
 def field(f: Field | Control, **said: Any) -> Markup:
@@ -31,7 +31,7 @@ def field(f: Field | Control, **said: Any) -> Markup:
     if around is None:
         shown = f if f.type in PICKED else Control.like(f, MARK)
         around = _drawn[key] = _around(_macro("field")(shown, **said))
-    return around[0] if value is not None else around[0] + Control.text(f) + around[1]
+    return Markup(around[0] if value is not None else f"{around[0]}{escape(Control.text(f))}{around[1]}")  # noqa: S704
 
 
 def radios(
@@ -44,11 +44,11 @@ def radios(
     around = _drawn.get(key)
     if around is None:
         around = _drawn[key] = _around(_macro("radios")(f, legend, hint=MARK, meanings=meanings, inline=inline))
-    return around[0] + escape(hint) + around[1]
+    return Markup(f"{around[0]}{escape(hint)}{around[1]}")  # noqa: S704  the macro's markup, and what was escaped
 
 
-def _around(text: Markup) -> tuple[Markup, Markup]:
-    before, _, after = text.partition(MARK)
+def _around(text: Markup) -> tuple[str, str]:
+    before, _, after = str(text).partition(MARK)
     return before, after
 
 

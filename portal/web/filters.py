@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from flask import Flask, g, get_flashed_messages, request
 from jinja2 import StrictUndefined
+from jinja2.utils import urlize
 from markupsafe import Markup
 from werkzeug.exceptions import default_exceptions
 
@@ -19,6 +21,7 @@ from portal.models import Member
 from portal.purposes import BACKUP_DAYS, CHOICES, HOLDINGS
 from portal.vocabulary import Door, Personal
 from portal.web import drawn
+from portal.web.forms import form_token
 
 STATES = {
     "received": ("Received, in progress", "wait"),
@@ -146,7 +149,7 @@ def init_app(app: Flask) -> None:
         "said": said,
         "own_words": lambda text: text not in LIBRARY_WORDS,
     }
-    app.jinja_env.globals |= {"flashes": _flashes, "drawn": drawn, "backup_days": BACKUP_DAYS}
+    app.jinja_env.globals |= {"csrf_token": form_token, "flashes": _flashes, "drawn": drawn, "backup_days": BACKUP_DAYS}
     drawn_once = app.jinja_env.get_template("components/icons.html").module
     icons = {name: drawn_once.icon(name) for name in drawn_once.names}  # type: ignore[attr-defined]
     app.jinja_env.globals |= {"icons": icons, "wordmark": drawn_once.wordmark()}  # type: ignore[attr-defined]
@@ -233,8 +236,8 @@ def frame() -> dict[str, Any]:
     return {
         "society": config.society_name,
         "short_name": config.society_short_name,
-        "privacy_contact": config.privacy_contact,
-        "dpo_contact": config.dpo_contact,
+        "privacy_contact": _contact(config.privacy_contact),
+        "dpo_contact": _contact(config.dpo_contact),
         "development": config.env == "development",
         "signed_in": visit is not None,
         "is_staff": is_staff,
@@ -246,6 +249,12 @@ def frame() -> dict[str, Any]:
             for name, path, words in (DESK_PLACES if at_desk else PLACES)
         ],
     }
+
+
+@lru_cache(maxsize=8)
+def _contact(written: str) -> Markup:
+    """Where to write to, as a link."""
+    return Markup(urlize(written, rel="noopener"))  # noqa: S704  it escapes
 
 
 def _flashes() -> list[tuple[str, str]]:

@@ -14,7 +14,7 @@ from portal import clock
 from portal.domain import disclosures, history
 from portal.domain.choices import answer_words, question_words
 from portal.domain.history import Entry, Sort
-from portal.models import ChoiceRow, Disclosure
+from portal.models import ChoiceRow
 from portal.purposes import PERIODS
 from portal.vocabulary import Door
 from portal.web.access import MEMBER, access
@@ -90,25 +90,25 @@ def one(member_id: UUID, number: int) -> ResponseReturnValue:
 
 def line(entry: Entry) -> Line:
     """One row in plain words."""
-    row = entry.row
-    if isinstance(row, ChoiceRow):
+    if entry.sort == Sort.CHOICES:
         where = f" ({entry.event})" if entry.event else ""
-        return Line(row.at, f"{question_words(row.code)}{where}: {_answer(row)}", Door(row.door).words, proof=row.id)
-    if isinstance(row, Disclosure):
+        said = f"{question_words(entry.what)}{where}: {answer_words(entry.what, entry.word)}"
+        return Line(entry.at, said, Door(entry.door).words, proof=entry.id)
+    if entry.sort == Sort.LISTS:
         said = disclosures.sentence(
-            at=row.at,
-            recipient=row.recipient,
-            fields=row.fields,
-            audience=row.audience,
-            event=entry.event,
-            reason=row.reason,
-            list_number=row.list_number,
-            recalled=row.recalled,
-            recalled_at=row.recalled_at,
+            at=entry.at,
+            recipient=entry.recipient,
+            fields=entry.fields,
+            audience=entry.audience,
+            event=entry.event or "",
+            reason=entry.reason,
+            list_number=entry.list_number,
+            recalled=entry.recalled,
+            recalled_at=entry.recalled_at,
         )
-        return Line(row.at, said, "the society")
-    said = act_words(row.act, row.field)
-    return Line(row.at, f"{said[:1].upper()}{said[1:]}", Door(row.door).words)
+        return Line(entry.at, said, "the society")
+    said = act_words(entry.what, entry.word)
+    return Line(entry.at, f"{said[:1].upper()}{said[1:]}", Door(entry.door).words)
 
 
 def _answer(row: ChoiceRow) -> str:

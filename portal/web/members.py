@@ -58,7 +58,7 @@ def profile(member: Member) -> ResponseReturnValue:
 @access(MEMBER)
 def edit(member_id: UUID) -> ResponseReturnValue:
     """`/profile/edit`: Change Contact/Profile Info."""
-    suppressed = choices.standing(member_id)[SUPPRESS].value == "yes"
+    suppressed = choices.stands(member_id, SUPPRESS) == "yes"
     if request.method != "POST":
         return _form(profile_unsent(members.record(member_id), suppressed=suppressed))
     member = members.one(member_id)

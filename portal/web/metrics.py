@@ -12,11 +12,12 @@ import secrets
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any
+from typing import cast
 
 import prometheus_client
 import structlog
-from flask import Blueprint, Flask, Response, abort, current_app, request, request_finished, request_started
+from flask import Blueprint, Flask, Response, abort, current_app, request
+from flask.globals import request_ctx
 from prometheus_client import CollectorRegistry, Counter, Histogram, Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import choose_encoder
@@ -54,7 +55,7 @@ class Counts:
 
 
 def init_app(app: Flask) -> None:
-    """Listen at both ends of every request, also of those that no view sees."""
+    """Stand at both ends of every request, before and after all others, also of those that no view sees."""
     registry = CollectorRegistry()
     app.extensions[COUNTS] = Counts(
         registry,
@@ -73,11 +74,11 @@ def init_app(app: Flask) -> None:
         ),
         Counter("portal_limits_hit", "Answers 429, by endpoint.", ("endpoint",), registry=registry),
     )
-    request_started.connect(begin, app)
-    request_finished.connect(end, app)
+    app.before_request_funcs.setdefault(None, []).insert(0, begin)
+    app.after_request_funcs.setdefault(None, []).insert(0, end)  # they are called from the last to the first
 
 
-def begin(app: Flask, **_: Any) -> None:
+def begin() -> None:
     """A clock, and a number for all log lines of this request: the proxy's, so that its log can be laid beside ours."""
     request.environ[BEGAN] = perf_counter()
     given = request.headers.get("X-Request-ID", "") if settings().trusted_proxies else ""
@@ -86,19 +87,20 @@ def begin(app: Flask, **_: Any) -> None:
     structlog.contextvars.bind_contextvars(request_id=number)
 
 
-def end(app: Flask, *, response: Response, **_: Any) -> None:
+def end(response: Response) -> Response:
     """Count it; log what was refused, and each try to sign in, without a word on who it was."""
-    counts: Counts = app.extensions[COUNTS]
-    endpoint, status = request.endpoint or "none", response.status_code
-    method = request.method if request.method in METHODS else "other"
+    asked, counts = request_ctx.request, cast(Counts, current_app.extensions[COUNTS])
+    endpoint, status = asked.endpoint or "none", response.status_code
+    method = asked.method if asked.method in METHODS else "other"
     counts.answers.labels(endpoint, method, f"{status // 100}xx").inc()
-    counts.seconds.labels(endpoint).observe(perf_counter() - request.environ[BEGAN])
+    counts.seconds.labels(endpoint).observe(perf_counter() - asked.environ[BEGAN])
     if status == 429:
         counts.limited.labels(endpoint).inc()
     if status in REFUSED:
         log.warning("page.refused", endpoint=endpoint, method=method, status=status)
     if method == "POST" and endpoint in SIGNING_IN:
         log.info("auth.answered", endpoint=endpoint, status=status)
+    return response
 
 
 @bp.get("/metrics")

@@ -30,7 +30,7 @@ from tests.rules.test_access import FILLED_IN
 WRITING = re.compile(r"\s*(INSERT\s+INTO|UPDATE|DELETE\s+FROM)\s+\"?(\w+)", re.IGNORECASE)
 LOOKS_AT = re.compile("/desk/requests/IM-|/desk/changes/|/desk/conflicts/")
 SEEN = [("UPDATE", "sign_in")]
-EXCHANGE = [("UPDATE", "sign_in"), ("DELETE FROM", "sign_in"), ("INSERT INTO", "sign_in"), ("UPDATE", "sign_in")]
+EXCHANGE = [("UPDATE", "sign_in"), ("DELETE FROM", "sign_in"), ("INSERT INTO", "sign_in")]
 LOOK = [("INSERT INTO", "trail")]
 DOWNLOAD = [("INSERT INTO", "limit_counter"), ("INSERT INTO", "trail"), ("INSERT INTO", "message")]
 

@@ -12,7 +12,7 @@ from sqlalchemy import event, text
 
 from portal import clock
 from portal.datamap import inventory
-from portal.domain import requests
+from portal.domain import requests, signin
 from portal.extensions import Base, db
 from portal.vocabulary import Door, Owner
 from tests.browse import Browse
@@ -102,6 +102,17 @@ def test_every_question_is_answered_by_an_index(browse: Browse, people: People, 
                 for step in plan(statement, values):
                     through.setdefault(f"{step} | {' '.join(statement.split())[:3000]}", set()).add(path)
     assert {step: sorted(paths)[:2] for step, paths in through.items()} == {}
+
+
+def test_an_address_is_found_by_an_index(people: People) -> None:
+    """Whoever signs in, asks for a link or gives another address: members and staff are two looks, not one join."""
+    address = people.dana.address
+    db.session.rollback()
+    with asked() as found:
+        assert signin.prove(address, "not the password") is None
+        assert signin.find_account(address) is not None
+    db.session.rollback()
+    assert [step for statement, values in found for step in plan(statement, values)] == []
 
 
 def plan(statement: str, values: Any) -> list[str]:

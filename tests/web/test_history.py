@@ -61,7 +61,7 @@ def test_everything_of_mine_once_newest_first(browse: Browse, people: People, cl
         whole = history.page(people.alice.id, limit=10_000, today=NOW.date(), only=Sort(kind) if kind else None).entries
         assert len(shown) == len(whole)
         assert keys == (len(whole) - 1) // 25
-        times = [entry.row.at for entry in whole]
+        times = [entry.at for entry in whole]
         assert times == sorted(times, reverse=True)
         assert not [each for each in shown if "Job title" in each or "answering an email" in each]
         db.session.rollback()

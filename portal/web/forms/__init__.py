@@ -3,16 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
+from flask import current_app, g, session
 from flask_wtf import FlaskForm
+from flask_wtf.csrf import generate_csrf
+from itsdangerous import URLSafeTimedSerializer
 from wtforms import Field, PasswordField, StringField
 from wtforms.validators import StopValidation, ValidationError
 
 from portal.domain import values
 from portal.tokens import LONGEST_ADDRESS
 from portal.web import access
+
+
+def form_token() -> str:
+    """Flask-WTF's own token of this session, by a signer that is made once; the first of a session is made there."""
+    token: str | None = g.get("csrf_token")
+    if token is None:
+        kept = session.get("csrf_token")
+        token = _signer(current_app.config["WTF_CSRF_SECRET_KEY"]).dumps(kept) if kept else generate_csrf()
+        g.csrf_token = token
+    return str(token)
+
+
+@lru_cache(maxsize=8)
+def _signer(key: bytes) -> URLSafeTimedSerializer:
+    return URLSafeTimedSerializer(key, salt="wtf-csrf-token")
 
 
 def trim(text: object) -> object:
@@ -95,8 +113,7 @@ class Choice(NamedTuple):
     selected: bool
 
 
-@dataclass(frozen=True)
-class Control:
+class Control(NamedTuple):
     """A field as a template asks it, filled, before anything was sent: nothing is parsed, nothing can be wrong."""
 
     of: Field
@@ -106,7 +123,11 @@ class Control:
     label: Any
     description: str
     data: Any
-    errors = ()
+
+    @property
+    def errors(self) -> tuple[str, ...]:
+        """None: nothing was sent yet."""
+        return ()
 
     @classmethod
     def like(cls, field: Field | Control, data: Any) -> Control:
