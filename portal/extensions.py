@@ -103,7 +103,7 @@ class Limits(Limiter):
         before, after = list(app.before_request_funcs[None]), list(app.after_request_funcs[None])
         super().init_app(app)
         app.before_request_funcs[None], app.after_request_funcs[None] = before, after
-        app.teardown_request_funcs.pop(None)  # what it drops ends with the request anyway
+        app.teardown_request_funcs.pop(None, None)  # what it drops ends with the request anyway
 
 
 class FormTokens(CSRFProtect):  # type: ignore[misc]
