@@ -256,7 +256,7 @@ SAMPLES: dict[str, Callable[[People], None]] = {
     "email_notice": lambda people: messages.email_notice(change(people), TOKEN, now=NOW),
     "email_notice-import": lambda people: messages.email_notice(change(people, Door.IMPORT), TOKEN, now=NOW),
     "email_changed": lambda people: messages.email_changed(change(people), TOKEN, now=NOW),
-    "email_taken": lambda people: messages.email_taken(people.bob, people.bob.email, now=NOW),
+    "email_taken": lambda people: messages.email_taken(people.bob.id, people.bob.email, now=NOW),
     "data_downloaded": lambda people: messages.data_downloaded(account(people), name="zip", browser=BROWSER, now=NOW),
     "unsubscribe_link": unsubscribe_link,
     "unsubscribe_elsewhere": lambda people: messages.unsubscribe_elsewhere("alias@example.org", "", now=NOW),

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any, Protocol
+from uuid import UUID
 
 from portal.clock import society_date
 from portal.extensions import db, settings
@@ -121,10 +122,9 @@ def email_changed(change: EmailChange, token: str, *, now: datetime) -> None:
     _to_change(change, "email_changed", change.old_email, now=now, token=token)
 
 
-def email_taken(holder: Member | None, address: str, *, now: datetime) -> None:
+def email_taken(holder: UUID | None, address: str, *, now: datetime) -> None:
     """To an address that has an account already: somebody tried to use it. `holder`: whose it is, None for staff's."""
-    subject_id = holder.id if holder else None
-    outbox.put("email_taken", kind=MailKind.ACCOUNT, to=address, subject_id=subject_id, now=now)
+    outbox.put("email_taken", kind=MailKind.ACCOUNT, to=address, subject_id=holder, now=now)
 
 
 def data_downloaded(account: Account, *, name: str, browser: str, now: datetime) -> None:
