@@ -5,7 +5,7 @@ BIN := .venv/bin
 LOCKED := requirements.txt tests/requirements.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help test lint lock promises bench drill tools audit audit-attack audit-pages audit-words audit-mails
+.PHONY: help test lint lock promises bench drill screens tools audit audit-attack audit-pages audit-words audit-mails
 
 help:  ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
