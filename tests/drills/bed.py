@@ -24,7 +24,7 @@ from flask import Flask
 from sqlalchemy import func, insert, select, update
 
 from config import from_environment
-from portal import clock, create_app
+from portal import clock, create_app, journal
 from portal.cli.serve import web_server
 from portal.domain import broadcasts, erasures, gate, optouts, requests
 from portal.extensions import db
@@ -178,9 +178,9 @@ class Portal:
         count: int = self.read(look)
         return count
 
-    def nothing_lags(self) -> bool:
-        """Whether the database knows all that the journals tell."""
-        return not any(self.read(gate.lag).values())
+    def opt_outs_are_known(self) -> bool:
+        """Whether the database knows all that the journals of opt-outs tell. (An erasure's line waits for its end.)"""
+        return self.read(gate.lag)[journal.OPT_OUTS] == 0  # type: ignore[no-any-return]
 
     def time_passes(self) -> None:
         """What waits for a later try is due now, and the leases of dead workers have run out: the drill's own hand."""
@@ -209,7 +209,6 @@ class Portal:
         if "worker" in self.processes:
             self.end("worker")
         self.write(lambda: optouts.catch_up(now=clock.now(), under_way=timedelta(0)))  # nobody is about to commit
-        self.write(gate.remember)
         self.time_passes()
         self.command("erasures", "run")
         self.deliver_the_rest()

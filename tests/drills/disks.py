@@ -62,7 +62,7 @@ def drill(folder: Path, *, database: str, times: int) -> Verdict:
                 (folder / place / "filler").unlink()
             _see_that_it_runs(server, portal, port)
         load.stop()
-        wait_for("the worker to take the journals over", portal.nothing_lags)
+        wait_for("the worker to take the opt-outs over", portal.opt_outs_are_known)
         portal.finish()
         verdict = judge(portal, journal, load, kills=times)
         verdict.counts.update({f"while full: {what}": count for what, count in reads.items()})

@@ -58,7 +58,7 @@ def drill(
             without += sum(each.outcome == ACKNOWLEDGED for each in told)
         load.stop()
         if times >= FEW:
-            wait_for("the worker to take the journals over", portal.nothing_lags)
+            wait_for("the worker to take the opt-outs over", portal.opt_outs_are_known)
         portal.finish()
         verdict = judge(portal, journal, load, kills=times)
         verdict.wrong += wrong
