@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Final
+from typing import Final, cast
 from uuid import UUID
 
-from sqlalchemy import BindParameter, ColumnElement, bindparam, or_, select, true
+from sqlalchemy import BindParameter, ColumnElement, Table, bindparam, or_, select, true
 
 from portal.clock import in_words
+from portal.datamap.rows import may_be_told
 from portal.domain import subjects, trail
 from portal.domain.errors import NotNow
 from portal.extensions import db
@@ -193,5 +194,5 @@ def is_kept_from(found: Disclosure, reader: UUID | None, *, today: date) -> bool
 
 def _not_from(reader: UUID | None, today: date) -> ColumnElement[bool]:
     """SQL: what is not kept from the reader."""
-    told = or_(Disclosure.told_on.is_(None), Disclosure.told_on <= today)
+    told = may_be_told(cast(Table, Disclosure.__table__), today)
     return or_(Disclosure.subject_id.is_distinct_from(reader), told) if reader else true()
