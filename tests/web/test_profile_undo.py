@@ -195,3 +195,18 @@ def test_what_we_hold_tells_of_it_in_words(browse: Browse, people: People) -> No
     assert "What stood in your profile before you saved it" in said
     for words in ("City, Uppsala", "Country, Sweden", "Suppress Broadcast Emails, No, keep sending"):
         assert words in said
+
+
+def test_nobody_undoes_what_somebody_else_saved(saved: Browse, people: People) -> None:
+    """Neither by her number, signed in as another member, nor signed out."""
+    shown = str(db.session.scalars(select(FormerValue.id)).one())
+    db.session.rollback()
+    saved.sign_in(people.bob)
+    (token,) = {str(each["value"]) for each in saved("/security").tags if each.get("name") == "csrf_token"}
+    answer = saved.client.post("/profile/undo", data={"csrf_token": token, "shown": shown})
+    assert answer.status_code == 422
+    assert "There is nothing to undo any more." in answer.text
+    saved.client.delete_cookie(saved.client.application.config["SESSION_COOKIE_NAME"])
+    assert saved.client.post("/profile/undo", data={"shown": shown}).status_code == 400
+    assert people.alice.city == "Boston"
+    assert kept() == {"city": "Uppsala"}
