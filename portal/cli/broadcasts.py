@@ -180,6 +180,7 @@ def filter_(topic: str) -> None:
     if "email" not in names:
         click.echo("The input has no column called email.", err=True)
         raise SystemExit(3)
+    column, width = names.index("email"), len(names)
     worker.refuse_missing_key()
     worker.catch_up()
     with glance():
@@ -189,7 +190,7 @@ def filter_(topic: str) -> None:
     dropped = kept = 0
     writer.writerow([header[0].removeprefix("\ufeff"), *header[1:], "unsubscribe_url"])
     for row in _rows(reader):
-        email = row[names.index("email")] if len(row) == len(names) else ""
+        email = row[column] if len(row) == width else ""
         reference = references.get(broadcasts.short_key(email))
         if reference is None:
             dropped += 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import Column, Connection, MetaData, String, Table, inspect
@@ -27,7 +28,7 @@ class Entry:
     column: Column[Any]
     note: Personal
 
-    @property
+    @cached_property
     def name(self) -> str:
         """As in `member.first_name`."""
         return f"{self.table.name}.{self.column.name}"
