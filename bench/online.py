@@ -9,7 +9,9 @@ from urllib.parse import urlencode
 
 from bs4 import BeautifulSoup
 
+from bench import bounds
 from bench.bed import CITIES, Bed, Person
+from bench.bounds import Bound
 from bench.load import CLIENTS, BenchError, Burst, Server, get, pages, posts, request
 from portal import clock
 from portal.domain.kinds import FILED, KINDS
@@ -22,13 +24,13 @@ MOST_REQUESTS = 400  # data subject requests a round: each needs a member who ha
 
 @dataclass(frozen=True)
 class Target:
-    """One row of the table: `against` names the row of its limit, `wanted` the share of the limit that we aim at."""
+    """One row of the table: `against` names the row of its limit, `share` and `tail` what is asked of it."""
 
     name: str
     once: Callable[[], Burst]
     against: str = ""
-    wanted: float | None = None
-    tail: float | None = None  # p99 at most so many times p50
+    share: Bound | None = None  # of the limit
+    tail: Bound | None = None  # p99 at most so many times p50
 
 
 @dataclass
@@ -159,14 +161,14 @@ def targets(writing: Writing) -> list[Target]:
 
     return [
         Target("bare page", page(limits, "/bare", "")),
-        Target("overview", page(portal, "/"), "bare page", 0.35),
-        Target("profile form", page(portal, "/profile/edit"), "bare page", 0.25),
+        Target("overview", page(portal, "/"), "bare page", bounds.SERVED["overview"]),
+        Target("profile form", page(portal, "/profile/edit"), "bare page", bounds.SERVED["profile form"]),
         Target("profile form, obvious build", page(limits, "/obvious/profile"), "bare page"),
-        Target("choices page", page(portal, "/choices"), "bare page", 0.35),
-        Target("requests page", page(portal, "/requests"), "bare page", 0.35),
+        Target("choices page", page(portal, "/choices"), "bare page", bounds.SERVED["choices page"]),
+        Target("requests page", page(portal, "/requests"), "bare page", bounds.SERVED["requests page"]),
         Target("one durable commit", writing.commit),
-        Target("profile save", writing.save, "one durable commit", 1 / 3, tail=5),
-        Target("create a request", writing.file, "one durable commit", 0.5),
+        Target("profile save", writing.save, "one durable commit", bounds.SAVED, bounds.SAVED_TAIL),
+        Target("create a request", writing.file, "one durable commit", bounds.FILED),
         Target("token check and journal", writing.check_link),
-        Target("one-click POST", writing.stop, "token check and journal", 0.45, tail=4),
+        Target("one-click POST", writing.stop, "token check and journal", bounds.STOPPED, bounds.STOPPED_TAIL),
     ]

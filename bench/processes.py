@@ -22,9 +22,6 @@ from portal.domain.passwords import HASHER, matches
 
 PASSWORD = "correct horse battery staple"
 REQUESTS = 10_000
-# Lowered, with the reasons in docs/bench.md.
-MOST_OF_A_HASH = 2.0
-MOST_WEB, MOST_WORKER = 160, 140  # MB
 WORKS_FOR = 5  # seconds that the worker runs before its memory is read
 STARTS = """
 import json, time

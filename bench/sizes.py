@@ -24,7 +24,6 @@ from portal.tokens import digest
 FEW = 1_000
 PAGES = ("/", "/profile", "/profile/edit", "/choices", "/events", "/held", "/history", "/requests", "/security")
 EACH_YEAR = 40  # rows of each kind
-MOST = 1.15  # the great society's pages, against the small one's
 
 
 @contextmanager
