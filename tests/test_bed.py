@@ -21,7 +21,7 @@ from tests.people import NOW, People, member
 
 
 def test_alice_and_bob_have_something_in_every_field(people: People) -> None:
-    for entry in inventory.entries(Base.metadata, table="member"):
+    for entry in inventory.noted(Base.metadata.tables["member"]):
         for person in (people.alice, people.bob):
             assert getattr(person, entry.column.name) not in (None, ""), f"fill {entry.name} in tests/people.py"
 
@@ -29,7 +29,7 @@ def test_alice_and_bob_have_something_in_every_field(people: People) -> None:
 def test_alice_and_bob_share_no_value(people: People) -> None:
     shared = [
         entry.name
-        for entry in inventory.entries(Base.metadata, table="member")
+        for entry in inventory.noted(Base.metadata.tables["member"])
         if getattr(people.alice, entry.column.name) == getattr(people.bob, entry.column.name)
     ]
     assert shared == []

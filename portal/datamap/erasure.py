@@ -248,7 +248,7 @@ def _acts(who: Person, now: datetime) -> list[_Act]:
 
 
 def _acts_on(table: Table, rows: ColumnElement[bool]) -> Iterator[_Act]:
-    noted = list(inventory.entries(Base.metadata, table=table.name))
+    noted = inventory.noted(table)
     become = fate(table)
     if become is Fate.GOES:
         yield _Act(table, rows, Action.DELETED, _kinds(noted))
@@ -389,7 +389,7 @@ def _ended(ended: frozenset[str]) -> Iterator[tuple[Table, list[Entry]]]:
     for table, _ in reversed(list(owned_tables(Base.metadata))):
         columns = [
             entry
-            for entry in inventory.entries(Base.metadata, table=table.name)
+            for entry in inventory.noted(table)
             if entry.note.erase is Erase.DELETE
             and ended.issuperset(entry.note.purposes)
             and not (entry.column.primary_key or entry.column.foreign_keys)
@@ -399,8 +399,7 @@ def _ended(ended: frozenset[str]) -> Iterator[tuple[Table, list[Entry]]]:
 
 
 def _goes_whole(table: Table, ended: frozenset[str]) -> bool:
-    noted = inventory.entries(Base.metadata, table=table.name)
-    return fate(table) is Fate.GOES and all(ended.issuperset(entry.note.purposes) for entry in noted)
+    return fate(table) is Fate.GOES and all(ended.issuperset(each.note.purposes) for each in inventory.noted(table))
 
 
 def holdings(subject_id: UUID, *, ended: frozenset[str] = frozenset()) -> tuple[str, ...]:

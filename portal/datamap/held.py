@@ -18,6 +18,7 @@ from sqlalchemy import (
     ColumnElement,
     Date,
     Integer,
+    Select,
     String,
     Table,
     Text,
@@ -30,7 +31,7 @@ from sqlalchemy import (
 )
 
 from portal.clock import days_after, in_words, society_date
-from portal.datamap.inventory import Entry, entries, owner
+from portal.datamap.inventory import Entry, noted, owner
 from portal.datamap.rows import Person, belongs, may_be_told, owned_tables, reader
 from portal.extensions import Base, db
 from portal.models import ChoiceRow, Disclosure, Member, Recognition, Registration, Subject, Trail
@@ -179,9 +180,9 @@ def items(snapshot: Snapshot, *, table: str | None = None) -> Iterator[Item]:
     for name in Base.metadata.tables:
         if name not in snapshot.rows or table not in (None, name):
             continue
-        noted = list(entries(Base.metadata, table=name))
+        columns = noted(Base.metadata.tables[name])
         for number, row in enumerate(snapshot.rows[name], 1):
-            yield from _row_items(noted, row, number, snapshot.facts, parents)
+            yield from _row_items(columns, row, number, snapshot.facts, parents)
 
 
 # Page by page ---------------------------------------------------------------------------------------------
@@ -201,14 +202,13 @@ def glimpse(subject_id: UUID, *, few: int, now: datetime) -> Glimpse:
         rows[name] = _newest(table, who, few, today) if total and not _inner(table) else []
     facts = _facts(who, rows, now)
     parents = _by_key(rows)
-    noted = {name: list(entries(Base.metadata, table=name)) for name in rows}
     single = [name for name in Base.metadata.tables if name in rows and name not in totals]
     return Glimpse(
         tuple(
             item
             for name in single
             for number, row in enumerate(rows[name], 1)
-            for item in _row_items(noted[name], row, number, facts, parents)
+            for item in _row_items(noted(Base.metadata.tables[name]), row, number, facts, parents)
         ),
         tuple(
             _listing(Base.metadata.tables[name], rows[name], totals[name], totals[name], facts, parents)
@@ -225,7 +225,7 @@ def listings(subject_id: UUID, tables: Sequence[str], *, limit: int, now: dateti
     """
     who = reader(subject_id)
     today = society_date(now)
-    known = {table.name: table for table, _ in lists()}
+    known = {table.name: table for table in lists()}
     rows: dict[str, Sequence[Record]] = {}
     counted: dict[str, tuple[int, int]] = {}
     for table in (known[name] for name in tables):
@@ -245,14 +245,18 @@ def listings(subject_id: UUID, tables: Sequence[str], *, limit: int, now: dateti
     return [_listing(known[name], rows[name], *counted[name], facts, by_key) for name in tables]
 
 
-def lists() -> Iterator[tuple[Table, Kind]]:
+@lru_cache(maxsize=1)
+def lists() -> Mapping[Table, Kind]:
     """The tables of which a person may have many rows, with the group in which they stand."""
+    found: dict[Table, Kind] = {}
     for table in Base.metadata.tables.values():
         declared = owner(table)
         if declared is None or declared.how is Owner.NOBODY or _is_single(table):
             continue
-        noted = list(entries(Base.metadata, table=table.name))
-        yield table, next((each for each in noted if each.column.name != declared.column), noted[0]).note.kind
+        columns = noted(table)
+        telling = next((each for each in columns if each.column.name != declared.column), columns[0])
+        found[table] = telling.note.kind
+    return found
 
 
 def is_inner(listed: Listing) -> bool:
@@ -263,9 +267,15 @@ def is_inner(listed: Listing) -> bool:
 # Reading --------------------------------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=1024)
+def _rows_of(table: Table) -> Select[Any]:
+    """Every row of a table, to be narrowed down: built once, as building costs more than asking."""
+    return select(*_columns(table))
+
+
 def _columns(table: Table) -> list[ColumnElement[Any]]:
     """What is read of a row: of a secret only whether there is one."""
-    secret = {entry.column.name for entry in entries(Base.metadata, table=table.name) if entry.note.secret}
+    secret = {entry.column.name for entry in noted(table) if entry.note.secret}
     return [_is_there(each).label(each.name) if each.name in secret else each for each in table.columns]
 
 
@@ -285,14 +295,14 @@ def _order(table: Table) -> list[Column[Any]]:
 
 
 def _read(table: Table, where: ColumnElement[bool]) -> Sequence[Record]:
-    query = select(*_columns(table)).where(where).order_by(*_order(table))
+    query = _rows_of(table).where(where).order_by(*_order(table))
     return [dict(row) for row in db.session.execute(query).mappings()]
 
 
 def _newest(
     table: Table, who: Person, limit: int, today: date, begin: ColumnElement[bool] | None = None
 ) -> Sequence[Record]:
-    query = select(*_columns(table)).where(_shown(table, who, today))
+    query = _rows_of(table).where(_shown(table, who, today))
     if begin is not None:
         query = query.where(begin)
     query = query.order_by(*(each.desc() for each in _order(table))).limit(limit)
@@ -313,6 +323,7 @@ def _read_keys(table: Table, key: Column[Any], wanted: Iterable[Any]) -> list[Re
     ]
 
 
+@lru_cache(maxsize=1024)
 def _is_single(table: Table) -> bool:
     """Whether a person has one row of this table at most: the owner's column is unique."""
     declared = owner(table)
@@ -322,19 +333,27 @@ def _is_single(table: Table) -> bool:
     return bool(column.unique) or list(table.primary_key.columns) == [column]
 
 
-def _read_singles(who: Person) -> Iterator[tuple[str, Sequence[Record]]]:
-    """The tables of one row at most, in one query."""
-    tables = [each for each, _ in owned_tables(Base.metadata) if _is_single(each) and each is not SUBJECT]
+@lru_cache(maxsize=1)
+def _singles() -> tuple[tuple[Table, ...], Select[Any]]:
+    """The tables of one row at most, and the query for all of them."""
+    others = [each for each, _ in owned_tables(Base.metadata) if _is_single(each) and each is not SUBJECT]
     source: Any = SUBJECT
-    for table in tables:
+    for table in others:
         source = source.outerjoin(table, table.columns[cast(Any, owner(table)).column] == SUBJECT.c.id)
+    tables = (SUBJECT, *others)
     labelled = [
         column.label(f"{table.name}.{column.name}" if isinstance(column, Column) else f"{table.name}.{column.key}")
-        for table in (SUBJECT, *tables)
+        for table in tables
         for column in _columns(table)
     ]
-    found = db.session.execute(select(*labelled).select_from(source).where(SUBJECT.c.id == who.id)).mappings().first()
-    for table in (SUBJECT, *tables):
+    return tables, select(*labelled).select_from(source)
+
+
+def _read_singles(who: Person) -> Iterator[tuple[str, Sequence[Record]]]:
+    """The tables of one row at most, in one query."""
+    tables, query = _singles()
+    found = db.session.execute(query.where(SUBJECT.c.id == who.id)).mappings().first()
+    for table in tables:
         row = {each.name: found[f"{table.name}.{each.name}"] for each in table.columns} if found else {}
         keys = [each.name for each in table.primary_key.columns]
         yield table.name, [row] if row and all(row[key] is not None for key in keys) else []
@@ -347,12 +366,11 @@ def _shown(table: Table, who: Person, today: date) -> ColumnElement[bool]:
 
 def _count(who: Person, today: date) -> dict[str, int]:
     """How many rows each list has, in one query."""
-    tables = [table for table, _ in lists()]
     numbers = (
-        select(func.count()).select_from(each).where(_shown(each, who, today)).scalar_subquery() for each in tables
+        select(func.count()).select_from(each).where(_shown(each, who, today)).scalar_subquery() for each in lists()
     )
     counted = db.session.execute(select(*numbers)).one()
-    return dict(zip((each.name for each in tables), counted, strict=True))
+    return dict(zip((each.name for each in lists()), counted, strict=True))
 
 
 def _inner(table: Table) -> bool:
@@ -500,21 +518,21 @@ def _by_key(rows: Mapping[str, Sequence[Record]]) -> Parents:
 
 
 def _listing(table: Table, rows: Sequence[Record], total: int, left: int, facts: Facts, parents: Parents) -> Listing:
-    noted = list(entries(Base.metadata, table=table.name))
+    columns = noted(table)
     return Listing(
         table,
-        tuple(tuple(_row_items(noted, row, left - nth, facts, parents)) for nth, row in enumerate(rows)),
+        tuple(tuple(_row_items(columns, row, left - nth, facts, parents)) for nth, row in enumerate(rows)),
         _key_text(table, rows[-1]) if rows and left > len(rows) else "",
         total,
     )
 
 
-def _row_items(noted: Sequence[Entry], row: Record, number: int, facts: Facts, parents: Parents) -> Iterator[Item]:
-    table = noted[0].table
+def _row_items(columns: Sequence[Entry], row: Record, number: int, facts: Facts, parents: Parents) -> Iterator[Item]:
+    table = columns[0].table
     by_value = table in (MEMBER, SUBJECT)
-    source, stored = "" if by_value else _source(noted[0], row, facts), _stored(row)
+    source, stored = "" if by_value else _source(columns[0], row, facts), _stored(row)
     untils: dict[object, str] = {}  # by what an end depends on within a row
-    for entry in noted:
+    for entry in columns:
         note = entry.note
         alone = entry.column.name in _cleared(table) or (table is MEMBER and entry.column.name in FOLLOWS)
         what = entry.column.name if alone else (note.purposes, note.erase)

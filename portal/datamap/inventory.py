@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from sqlalchemy import Column, Connection, MetaData, String, Table, inspect
 
 from portal.purposes import PERIODS, PURPOSES, Period
-from portal.vocabulary import Edit, Erase, Internal, Keep, Owned, Owner, Personal
+from portal.vocabulary import Erase, Internal, Keep, Owned, Owner, Personal
 
 ALEMBICS = "alembic_version"  # its own table: a number
 
@@ -39,15 +39,18 @@ class Entry:
         return getattr(self.column.type, "length", None)
 
 
-def entries(metadata: MetaData, *, edit: Edit | None = None, table: str | None = None) -> Iterator[Entry]:
+def entries(metadata: MetaData) -> Iterator[Entry]:
     """The personal columns, in the order in which tables and columns are declared."""
-    for each in metadata.tables.values():
-        if table is not None and each.name != table:
-            continue
-        for column in each.columns:
-            note = column.info.get("note")
-            if isinstance(note, Personal) and (edit is None or note.edit is edit):
-                yield Entry(each, column, note)
+    for table in metadata.tables.values():
+        yield from noted(table)
+
+
+@lru_cache(maxsize=1024)
+def noted(table: Table) -> tuple[Entry, ...]:
+    """The personal columns of one table, as they are declared."""
+    return tuple(
+        Entry(table, column, note) for column in table.columns if isinstance(note := column.info.get("note"), Personal)
+    )
 
 
 def owner(table: Table) -> Owned | None:

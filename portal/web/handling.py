@@ -426,7 +426,7 @@ def _why_not_extend(found: DataSubjectRequest) -> str:
 def _counts(subject_id: UUID) -> list[tuple[str, int]]:
     """What would be handed out: for each group how many values and rows, never a value."""
     glimpse = held.glimpse(subject_id, few=0, now=clock.now())
-    kinds = {table.name: kind for table, kind in held.lists()}
+    kinds = {table.name: kind for table, kind in held.lists().items()}
     counts = Counter(item.kind for item in glimpse.items if item.value not in (None, "", []))
     for listing in glimpse.lists:
         counts[kinds[listing.table.name]] += listing.total

@@ -201,7 +201,7 @@ def page(member: Member) -> ResponseReturnValue:
 def rows(member: Member, group: str) -> ResponseReturnValue:
     """`/held/<group>`: the lists of a group in full, the newest first; `?list=` and `&before=` go on in one of them."""
     kind = SLUGS.get(group)
-    tables = [table.name for table, its in held.lists() if its is kind]
+    tables = [table.name for table, its in held.lists().items() if its is kind]
     asked, before = request.args.get("list", ""), request.args.get("before", "")
     if not tables or (asked and asked not in tables) or (before and not asked):
         abort(404)
@@ -233,10 +233,9 @@ def _in_words_of(country: str, items: Iterable[Item]) -> Iterator[Item]:
 
 
 def _group(slug: str, kind: Kind, items: Sequence[Item], lists: Sequence[Listing]) -> Group:
-    kinds = {table.name: its for table, its in held.lists()}
     its = [item for item in items if item.kind is kind and not _names_the_record(item)]
     full = [item for item in its if _is_there(item)]
-    mine = [each for each in lists if kinds[each.table.name] is kind and each.total]
+    mine = [each for each in lists if held.lists()[each.table] is kind and each.total]
     return Group(
         slug,
         str(kind),
@@ -279,9 +278,8 @@ def _answers(items: Iterable[Item]) -> Iterator[Answers]:
 
 def _rows(listing: Listing) -> Rows:
     name = listing.table.name
-    noted = [entry for entry in inventory.entries(Base.metadata, table=name) if entry.column is not _owner(listing)]
     whys: dict[tuple[str, ...], list[str]] = {}
-    for entry in noted:
+    for entry in (each for each in inventory.noted(listing.table) if each.column is not _owner(listing)):
         whys.setdefault(entry.note.purposes, []).append(entry.note.label)
     return Rows(
         name,

@@ -27,22 +27,27 @@ from portal.web.forms.signin import EmptyForm
 
 bp = Blueprint("members", __name__)
 
-GROUPS = (Kind.IDENTITY, Kind.CONTACT, Kind.WORK, Kind.ABOUT, Kind.MEMBERSHIP)
 ADDRESS = ("address_line1", "city", "region", "postal_code")
 HIDDEN = ("id", "email_key", "address_hash")
+GROUPS = {
+    kind: [
+        each
+        for each in inventory.noted(Base.metadata.tables["member"])
+        if each.note.kind is kind and each.column.name not in HIDDEN
+    ]
+    for kind in (Kind.IDENTITY, Kind.CONTACT, Kind.WORK, Kind.ABOUT, Kind.MEMBERSHIP)
+}
 
 
 @bp.get("/profile")
 @access(MEMBER)
 def profile(member: Member) -> ResponseReturnValue:
     """`/profile`: Member Information."""
-    shown = [each for each in inventory.entries(Base.metadata, table="member") if each.column.name not in HIDDEN]
-    groups = {group: [each for each in shown if each.note.kind is group] for group in GROUPS}
     seen = at_a_glance.profile(member, now=clock.now())
     return render_template(
         "members/profile.html",
         member=member,
-        groups=groups,
+        groups=GROUPS,
         labels=values.address_labels(member.country),
         suppressed=seen.standing[SUPPRESS],
         recognitions=recognitions.of(member),

@@ -77,7 +77,7 @@ def plant(who: Person) -> tuple[set[str], set[str]]:
     for table, _ in owned_tables(Base.metadata):
         checked = " ".join(str(each.sqltext) for each in table.constraints if isinstance(each, CheckConstraint))
         values = {}
-        for entry in inventory.entries(Base.metadata, table=table.name):
+        for entry in inventory.noted(table):
             column = entry.column
             room = isinstance(column.type, String) and (entry.length or 999) >= 30
             if not room or column.foreign_keys or column.name in checked or table.name in ("choice", "suppression"):

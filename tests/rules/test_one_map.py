@@ -155,7 +155,7 @@ def _put_words(subject_id: UUID, letter: str) -> dict[Word, str]:
         keys = list(table.primary_key.columns)
         hers = db.session.execute(select(table).where(rows.belongs(table, who)).order_by(*keys)).mappings().all()
         assert hers, f"no row of {table.name} about this person: add one in tests/rows.py"
-        free = [each for each in inventory.entries(Base.metadata, table=table.name) if _is_free(each)]
+        free = [each for each in inventory.noted(table) if _is_free(each)]
         for number, row in enumerate(hers[:1] if table.name == "choice" else hers):
             made = {(each.name, number): f"zq{letter}{len(found) + place:04d}" for place, each in enumerate(free)}
             found |= made

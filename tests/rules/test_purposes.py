@@ -24,7 +24,7 @@ def test_every_purpose_has_a_legal_basis_and_a_transfer_ground() -> None:
 
 def test_what_a_list_may_carry_says_so() -> None:
     """P26, P37: each field of each list names what the list is for, and nobody may receive something unnamed."""
-    notes = {entry.column.name: entry.note for entry in inventory.entries(Base.metadata, table="member")}
+    notes = {entry.column.name: entry.note for entry in inventory.noted(Base.metadata.tables["member"])}
     silent = {
         (audience.code, field)
         for audience in AUDIENCES.values()
@@ -57,7 +57,9 @@ def test_the_map_shows_the_basis_of_every_column(run: Runner) -> None:
 def test_a_member_is_asked_for_what_serves_membership_content_or_sanctions_law() -> None:
     """P8: each field of the profile form serves communication, content design, age or sanctions law, and says why."""
     allowed = {"membership", "contact", "content", "sanctions", "age", "events", "careers"}
-    for entry in inventory.entries(Base.metadata, edit=Edit.MEMBER, table="member"):
+    asked = [each for each in inventory.entries(Base.metadata) if each.note.edit is Edit.MEMBER]
+    assert {each.table.name for each in asked} == {"member"}
+    for entry in asked:
         assert set(entry.note.purposes) <= allowed, entry.name
         plain_address = entry.column.name in ("address_line2", "postal_code", "city", "region")
         assert entry.note.why or plain_address, f"{entry.name}: say why we ask, in the note"

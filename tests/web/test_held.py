@@ -31,7 +31,7 @@ from tests.databases import writes
 from tests.people import ALICE, BOB, NOW, People
 from tests.rows import DAY, fill
 
-LISTS = sorted({slug for slug, kind in SLUGS.items() for _, its in held.lists() if its is kind})
+LISTS = sorted({slug for slug, kind in SLUGS.items() for its in held.lists().values() if its is kind})
 
 
 @pytest.fixture

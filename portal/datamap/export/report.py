@@ -68,7 +68,7 @@ def _by_kind(copy: Copy) -> tuple[dict[Kind, list[Item]], dict[Kind, list[str]]]
     """The values of which there is one, and the lists that have a row."""
     listed: dict[Kind, list[str]] = {}
     many = set()
-    for table, kind in lists():
+    for table, kind in lists().items():
         many.add(table.name)
         if copy.rows.get(table.name):
             listed.setdefault(kind, []).append(table.name)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from portal.datamap.export.copy import Copy
 from portal.datamap.held import Value
-from portal.datamap.inventory import entries
+from portal.datamap.inventory import noted
 from portal.extensions import Base
 
 # A cell that begins with one of these is a formula to some spreadsheet, the wide forms too (threat T19).
@@ -20,7 +20,7 @@ def written(copy: Copy, table: str) -> Iterator[str]:
     """The file, line by line: the names of the columns, then the rows, the oldest first."""
     line = io.StringIO(newline="")
     writer = csv.writer(line, quoting=csv.QUOTE_ALL)
-    names = [entry.column.name for entry in entries(Base.metadata, table=table)]
+    names = [entry.column.name for entry in noted(Base.metadata.tables[table])]
     for cells in [names], ([cell(item.value) for item in row] for row in copy.rows[table]):
         for each in cells:
             writer.writerow(each)

@@ -27,7 +27,9 @@ from portal.vocabulary import Edit, Kind
 from portal.web.forms import Form, RecentForm, Unsent, at_most, email_address, trim
 
 ENTRIES: Mapping[str, Entry] = {
-    entry.column.name: entry for entry in inventory.entries(Base.metadata, edit=Edit.MEMBER, table="member")
+    entry.column.name: entry
+    for entry in inventory.noted(Base.metadata.tables["member"])
+    if entry.note.edit is Edit.MEMBER
 }
 COUNTRIES = {"": "Choose a country", **dict(values.countries())}
 PHONES = ("phone", "mobile")
