@@ -39,12 +39,14 @@ OF_BARE = {
     "profile form": Bound(8, 23),
     "choices page": Bound(8, 22),
     "requests page": Bound(8, 14),
+    "what we hold": Bound(8, 200),
 }
 SERVED = {
     "overview": Bound(0.35, 0.05, least=True),
     "profile form": Bound(0.25, 0.05, least=True),
     "choices page": Bound(0.35, 0.05, least=True),
     "requests page": Bound(0.35, 0.08, least=True),
+    "what we hold": Bound(0.35, 0.008, least=True),
 }
 AMONG_MANY = Bound(1.15)  # the great society's pages, against the small one's
 

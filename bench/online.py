@@ -166,6 +166,7 @@ def targets(writing: Writing) -> list[Target]:
         Target("profile form, obvious build", page(limits, "/obvious/profile"), "bare page"),
         Target("choices page", page(portal, "/choices"), "bare page", bounds.SERVED["choices page"]),
         Target("requests page", page(portal, "/requests"), "bare page", bounds.SERVED["requests page"]),
+        Target("what we hold", page(portal, "/held"), "bare page", bounds.SERVED["what we hold"]),
         Target("one durable commit", writing.commit),
         Target("profile save", writing.save, "one durable commit", bounds.SAVED, bounds.SAVED_TAIL),
         Target("create a request", writing.file, "one durable commit", bounds.FILED),

@@ -12,7 +12,7 @@ from sqlalchemy import event, text
 
 from portal import clock
 from portal.datamap import inventory
-from portal.domain import requests, signin
+from portal.domain import erasures, requests, signin
 from portal.extensions import Base, db
 from portal.vocabulary import Door, Owner
 from tests.browse import Browse
@@ -112,6 +112,17 @@ def test_an_address_is_found_by_an_index(people: People) -> None:
         assert signin.prove(address, "not the password") is None
         assert signin.find_account(address) is not None
     db.session.rollback()
+    assert [step for statement, values in found for step in plan(statement, values)] == []
+
+
+def test_what_an_erasure_would_do_is_told_by_few_questions(people: People) -> None:
+    """Somebody waits for it: all counts are one question, and each is answered by an index."""
+    with writes():
+        fill(people)
+    with asked() as found:
+        erasures.plan(people.alice.id, now=clock.now())
+    db.session.rollback()
+    assert len(found) <= 15
     assert [step for statement, values in found for step in plan(statement, values)] == []
 
 
