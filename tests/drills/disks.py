@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import io
+import math
 import os
 import subprocess
 import time
@@ -26,8 +27,9 @@ from tests.drills.clients import AwayError, Browser, Load, form_of
 from tests.drills.judged import Verdict, judge
 from tests.drills.restore import NotSoError, wait_for
 
-SMALL = {"journal": "size=1m", "log": "size=1m"}
-DATA = {"sqlite": "size=16m", "postgresql": "size=160m"}
+SMALL = {"journal": 1, "log": 1}  # MB, and what so many episodes leave behind:
+DATA = {"sqlite": 16, "postgresql": 160}
+EACH = {"journal": 0.01, "log": 0.02, "data": 0.3}
 SETTINGS = "max_wal_size = 32MB\nmin_wal_size = 32MB\nshared_buffers = 16MB\n"
 PLACES = (("data",), ("journal",), ("log",), ("data", "journal", "log"))
 FULL_FOR = 1.5  # seconds
@@ -39,7 +41,7 @@ def drill(folder: Path, *, database: str, times: int) -> Verdict:
     with ExitStack() as stack:
         try:
             for place, size in {**SMALL, "data": DATA[database]}.items():
-                stack.enter_context(_mounted(folder / place, size))
+                stack.enter_context(_mounted(folder / place, size + EACH[place] * times))
         except (OSError, subprocess.CalledProcessError):
             verdict.counts["left out: nothing can be mounted here (be root, outside a container)"] = 1
             return verdict
@@ -85,8 +87,9 @@ def _server(stack: ExitStack, database: str, folder: Path) -> databases.Postgres
 
 
 @contextmanager
-def _mounted(place: Path, size: str) -> Iterator[None]:
+def _mounted(place: Path, megabytes: float) -> Iterator[None]:
     place.mkdir()
+    size = f"size={math.ceil(megabytes * 1024)}k"
     subprocess.run(["mount", "-t", "tmpfs", "-o", size, "drill", str(place)], check=True, capture_output=True)
     try:
         yield
