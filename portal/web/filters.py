@@ -192,7 +192,7 @@ def said(text: str) -> Markup:
     """What somebody wrote, with its line breaks; links lead to this portal and nowhere else."""
     base = settings().url
     link = Markup('<a href="{}">{}</a>')
-    found = re.split(rf"({re.escape(base)}/[\w/.-]*\w)", text)
+    found = re.split(rf"({re.escape(base)}/(?!/)[\w/.-]*\w)", text)  # two slashes would begin another host
     words = [link.format(each.removeprefix(base), each) if number % 2 else each for number, each in enumerate(found)]
     return Markup('<bdi class="lines">{}</bdi>').format(Markup("").join(words))
 

@@ -12,7 +12,7 @@ from time_machine import Traveller
 
 from portal.domain import asks, desk, erasures, handling, requests, suspensions
 from portal.domain.kinds import FILED, HOLE, KINDS
-from portal.extensions import db
+from portal.extensions import db, settings
 from portal.models import DataSubjectRequest, Member, SignIn, Subject, Suspension, Trail
 from portal.models.request import State
 from portal.purposes import HOLDINGS, RECEIVERS
@@ -188,6 +188,22 @@ def test_a_second_press_says_so_and_changes_nothing(browse: Browse, people: Peop
     assert "Seen." in page.said
     browse.sign_in(people.alice)
     assert "Seen." not in browse(f"/requests/{reference}").said
+
+
+def test_a_link_in_the_words_of_others_stays_in_this_portal(browse: Browse, people: People) -> None:
+    """An address that begins as ours does, and means another host, is words and no link."""
+    reference = filed(people)
+    with writes():
+        alice = db.session.get_one(Member, people.alice.id)
+        told = f"See {settings().url}//evil.example/sign-in and {settings().url}/held"
+        found = requests.by_reference(reference)
+        assert found is not None
+        requests.add(alice, found, told, now=NOW)
+    browse.sign_in(people.dana)
+    page = browse(f"/desk/requests/{reference}")
+    assert "//evil.example/sign-in" in page.said
+    links = [str(each["href"]) for each in page.soup.select("bdi.lines a")]
+    assert links == ["/held"]
 
 
 def test_extend_and_refuse(browse: Browse, people: People) -> None:
