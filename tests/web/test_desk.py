@@ -190,6 +190,15 @@ def test_a_second_press_says_so_and_changes_nothing(browse: Browse, people: Peop
     assert "Seen." not in browse(f"/requests/{reference}").said
 
 
+def test_blanks_are_no_answer(browse: Browse, people: People) -> None:
+    reference = filed(people)
+    browse.sign_in(people.dana)
+    browse(f"/desk/requests/{reference}")
+    page = browse.press("Answer and close", {"Your answer": " \u200b "}, status=422)
+    assert page.beside("answer_words").startswith("Write the answer")
+    assert row(reference).is_open
+
+
 def test_a_link_in_the_words_of_others_stays_in_this_portal(browse: Browse, people: People) -> None:
     """An address that begins as ours does, and means another host, is words and no link."""
     reference = filed(people)

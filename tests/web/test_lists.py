@@ -60,6 +60,8 @@ def test_a_list_from_the_look_to_the_recall(browse: Browse, people: People, fair
     wrong = browse.press("Look first", {"Event": "", "For whom": "Sponsors", "Who receives it": ""}, status=422)
     assert wrong.beside("event") == "Choose the event."
     browse.press("Look first", {"Event": "Meeting FAIR", "For whom": "Employers", "Who receives it": "X"}, status=422)
+    nobody = browse.press("Look first", {"Event": "", "For whom": "Employers", "Who receives it": " "}, status=422)
+    assert nobody.beside("recipient").startswith("Name the organisation")
     asked = {"Event": "Meeting FAIR", "For whom": "Sponsors", "Who receives it": "Acme & Sons"}
     seen = browse.press("Look first", asked, status=200)
     assert "People who agree now 1" in seen.said

@@ -120,6 +120,16 @@ def test_only_what_the_policy_requires_is_required(browse: Browse, people: Peopl
     assert people.alice.first_name == "Alice"
 
 
+@pytest.mark.parametrize("blank", [" ", "\u3000", "\u200b", "\u200e\ufeff"])
+def test_what_cannot_be_read_is_nothing(browse: Browse, people: People, blank: str) -> None:
+    """P7: a name of blanks, or of signs that nobody sees, would be no name on a list or in a greeting."""
+    browse.sign_in(people.alice)
+    page = edit(browse, dict.fromkeys(("last_name", "city"), blank), status=422)
+    assert page.beside("last_name") == "Enter your last name."
+    assert page.beside("city") == "Enter your city."
+    assert people.alice.last_name == "Okonkwo-Lindqvist"
+
+
 @pytest.mark.parametrize("name", sorted(set(EDITED) - set(REQUIRED)))
 def test_each_voluntary_field_can_be_cleared_by_itself(browse: Browse, people: People, name: str) -> None:
     browse.sign_in(people.alice)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -46,6 +47,19 @@ def email_address(form: FlaskForm, field: Field) -> None:
         field.data = values.email(field.data)
     except ValueError as error:
         raise ValidationError(str(error)) from error
+
+
+def needed(sentence: str) -> Callable[[FlaskForm, Field], None]:
+    """A validator: something can be read there. Blanks, and signs that nobody sees, are nothing."""
+
+    def check(form: FlaskForm, field: Field) -> None:
+        if all(unicodedata.category(letter) in UNSEEN for letter in field.data or ""):
+            raise StopValidation(sentence)
+
+    return check
+
+
+UNSEEN = frozenset({"Zs", "Zl", "Zp", "Cc", "Cf"})  # blanks, controls, and what only forms the writing
 
 
 def at_most(length: int) -> Callable[[FlaskForm, Field], None]:

@@ -15,7 +15,7 @@ from portal.domain.erasures import HOLDS
 from portal.domain.handling import BY_LETTER, EXTENSIONS, PARTLY, REFUSALS, SEEN_BY, SENT
 from portal.domain.kinds import FILED, HOLE
 from portal.models.member import LONG, SHORT
-from portal.web.forms import Form, RecentForm, at_most, trim
+from portal.web.forms import Form, RecentForm, at_most, needed, trim
 
 A_YEAR = timedelta(days=366)
 
@@ -32,9 +32,9 @@ def no_holes(_form: Form, field: Field) -> None:
         raise ValidationError(f"Replace each {HOLE} by your own words, or delete the sentence that has it.")
 
 
-def words(label: str, needed: str, *more: Callable[[Form, Field], None]) -> TextAreaField:
-    """A text that has to be there. `needed`: the sentence where it is not; `more`: what else it has to be."""
-    return TextAreaField(label, filters=[trim], validators=[InputRequired(needed), at_most(LONG), *more])
+def words(label: str, without: str, *more: Callable[[Form, Field], None]) -> TextAreaField:
+    """A text that has to be there. `without`: the sentence where it is not; `more`: what else it has to be."""
+    return TextAreaField(label, filters=[trim], validators=[needed(without), at_most(LONG), *more])
 
 
 class ApproveForm(RecentForm):
@@ -53,7 +53,7 @@ class SearchForm(Form):
     look_up = StringField(
         "Reference or email address",
         filters=[trim],
-        validators=[InputRequired("Enter a reference, such as IM-7K3F-92QD, or an email address."), at_most(300)],
+        validators=[needed("Enter a reference, such as IM-7K3F-92QD, or an email address."), at_most(300)],
     )
 
 
@@ -152,7 +152,7 @@ class SentForm(Form):
     """To whom the data went, and how; or why they could not."""
 
     sent_to = StringField(
-        "Which organisation", filters=[trim], validators=[InputRequired("Name the organisation."), at_most(SHORT)]
+        "Which organisation", filters=[trim], validators=[needed("Name the organisation."), at_most(SHORT)]
     )
     sent_outcome = RadioField("Can they take the data safely?", choices=choices(SENT), default=next(iter(SENT)))
     sent_how = words(

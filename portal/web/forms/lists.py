@@ -14,7 +14,7 @@ from portal.domain.disclosures import FIELDS, MOST_UNTOLD, OUTSIDE
 from portal.models import Event
 from portal.models.member import SHORT
 from portal.purposes import AUDIENCES
-from portal.web.forms import Form, RecentForm, at_most, trim
+from portal.web.forms import Form, RecentForm, at_most, needed, trim
 from portal.web.forms.desk import choices
 
 NO_EVENT = "No event: the career centre"
@@ -34,7 +34,7 @@ class ListForm(RecentForm):
     recipient = StringField(
         "Who receives it",
         filters=[trim],
-        validators=[InputRequired("Name the organisation that receives the list."), at_most(SHORT)],
+        validators=[needed("Name the organisation that receives the list."), at_most(SHORT)],
     )
 
     def offer(self, events: list[Event], *, look_only: bool) -> None:
@@ -105,19 +105,19 @@ class DisclosureForm(UntoldForm):
     who = StringField(
         "Email address or member number of the person",
         filters=[trim],
-        validators=[InputRequired("Enter whose details they were."), at_most(254)],
+        validators=[needed("Enter whose details they were."), at_most(254)],
     )
     to_whom = RadioField("To whom", choices=choices(OUTSIDE), default=next(iter(OUTSIDE)))
     recipient = StringField(
         "Name of the recipient",
         filters=[trim],
-        validators=[InputRequired("Name who received them."), at_most(SHORT)],
+        validators=[needed("Name who received them."), at_most(SHORT)],
     )
     fields = SelectMultipleField("Which details", choices=choices(FIELDS))
     why = StringField(
         "For what",
         filters=[trim],
-        validators=[InputRequired("Say for what, in a few words. The person reads them."), at_most(SHORT)],
+        validators=[needed("Say for what, in a few words. The person reads them."), at_most(SHORT)],
     )
     left_on = StringField("Day it left", filters=[trim])
     told = RadioField("May the person be told?", choices=choices(UNTOLD), default="no")

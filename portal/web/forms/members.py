@@ -12,7 +12,7 @@ from sqlalchemy import Date, Row, Text
 from wtforms import BooleanField, Field, HiddenField, IntegerField, SelectField, StringField, TextAreaField
 from wtforms.fields import EmailField
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]
-from wtforms.validators import InputRequired, ValidationError
+from wtforms.validators import ValidationError
 from wtforms.widgets import HiddenInput
 
 from portal import clock
@@ -24,7 +24,7 @@ from portal.models import Member
 from portal.models.member import LONG
 from portal.purposes import CHOICES, SUPPRESS
 from portal.vocabulary import Edit, Kind
-from portal.web.forms import Form, RecentForm, Unsent, at_most, email_address, trim
+from portal.web.forms import Form, RecentForm, Unsent, at_most, email_address, needed, trim
 
 ENTRIES: Mapping[str, Entry] = {
     entry.column.name: entry
@@ -152,24 +152,22 @@ CHECKS: Mapping[str, Callable[[Form, Field], None]] = {
 def _field(name: str, entry: Entry) -> Field:
     """One column as a form field: label, why we ask, length and whether it is needed come from the map."""
     note = entry.note
-    needed = [InputRequired(f"Enter your {note.label.lower()}.")] if note.required else []
+    there = [needed(f"Enter your {note.label.lower()}.")] if note.required else []
     if name == "country":
-        return CountryField(note.label, validators=[*needed, CHECKS[name]])
+        return CountryField(note.label, validators=[*there, CHECKS[name]])
     if note.options:
         return SelectField(
             note.label,
             choices=[SelectChoice("", "Choose"), *(SelectChoice(*each) for each in note.options)],
-            validators=needed,
+            validators=there,
         )
     if isinstance(entry.column.type, Text):
-        return TextAreaField(
-            note.label, filters=[trim], validators=[*needed, at_most(LONG), _checked(values.long_text)]
-        )
+        return TextAreaField(note.label, filters=[trim], validators=[*there, at_most(LONG), _checked(values.long_text)])
     fits = at_most(entry.length or LONG)
     if isinstance(entry.column.type, Date):
-        return StringField(note.label, filters=[trim], validators=[*needed, CHECKS[name]])
+        return StringField(note.label, filters=[trim], validators=[*there, CHECKS[name]])
     check = CHECKS.get(name, _checked(values.line))
-    return StringField(note.label, filters=[trim], validators=[*needed, fits, check])
+    return StringField(note.label, filters=[trim], validators=[*there, fits, check])
 
 
 ProfileForm = cast(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from wtforms import HiddenField, RadioField, StringField, TextAreaField
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]
-from wtforms.validators import DataRequired, InputRequired
+from wtforms.validators import InputRequired
 
 from portal.domain.kinds import FILED, RequestKind
 from portal.models.member import LONG, SHORT
-from portal.web.forms import AddressForm, Form, RecentForm, at_most, trim
+from portal.web.forms import AddressForm, Form, RecentForm, at_most, needed, trim
 
 
 class RequestForm(RecentForm):
@@ -27,7 +27,7 @@ class RequestForm(RecentForm):
         if kind.code != "portability":
             del self.controller
         if kind.wants_words:
-            required = DataRequired("Tell us in a few words: without them we cannot help you.")
+            required = needed("Tell us in a few words: without them we cannot help you.")
             self.details.validators = [required, *self.details.validators]
 
 
@@ -47,7 +47,7 @@ class AddForm(Form):
     """Something more to a request that is open, or the answer to a question."""
 
     words = TextAreaField(
-        "Add something", filters=[trim], validators=[DataRequired("Write what you would like to add."), at_most(LONG)]
+        "Add something", filters=[trim], validators=[needed("Write what you would like to add."), at_most(LONG)]
     )
 
 
