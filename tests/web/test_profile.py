@@ -130,6 +130,15 @@ def test_what_cannot_be_read_is_nothing(browse: Browse, people: People, blank: s
     assert people.alice.last_name == "Okonkwo-Lindqvist"
 
 
+@pytest.mark.parametrize(("name", "length"), [("organization", 300), ("education", 4000)])
+def test_what_is_stored_is_no_longer_than_what_fits(browse: Browse, people: People, name: str, length: int) -> None:
+    """A letter that is stored as two, as क़ is: PostgreSQL would refuse the name, and an import the text."""
+    browse.sign_in(people.alice)
+    assert "too long" in edit(browse, {name: "\u0958" * length}, status=422).beside(name)
+    edit(browse, {name: "\u0958" * (length // 2)})
+    assert len(getattr(people.alice, name)) == length
+
+
 @pytest.mark.parametrize("name", sorted(set(EDITED) - set(REQUIRED)))
 def test_each_voluntary_field_can_be_cleared_by_itself(browse: Browse, people: People, name: str) -> None:
     browse.sign_in(people.alice)

@@ -150,7 +150,10 @@ CHECKS: Mapping[str, Callable[[Form, Field], None]] = {
 
 
 def _field(name: str, entry: Entry) -> Field:
-    """One column as a form field: label, why we ask, length and whether it is needed come from the map."""
+    """One column as a form field: label, why we ask, length and whether it is needed come from the map.
+
+    The length is asked twice: as it is stored, a text may be longer than as it was typed (NFC writes क़ as two letters).
+    """
     note = entry.note
     there = [needed(f"Enter your {note.label.lower()}.")] if note.required else []
     if name == "country":
@@ -162,12 +165,13 @@ def _field(name: str, entry: Entry) -> Field:
             validators=there,
         )
     if isinstance(entry.column.type, Text):
-        return TextAreaField(note.label, filters=[trim], validators=[*there, at_most(LONG), _checked(values.long_text)])
+        long = at_most(LONG)
+        return TextAreaField(note.label, filters=[trim], validators=[*there, long, _checked(values.long_text), long])
     fits = at_most(entry.length or LONG)
     if isinstance(entry.column.type, Date):
         return StringField(note.label, filters=[trim], validators=[*there, CHECKS[name]])
     check = CHECKS.get(name, _checked(values.line))
-    return StringField(note.label, filters=[trim], validators=[*there, fits, check])
+    return StringField(note.label, filters=[trim], validators=[*there, fits, check, fits])
 
 
 ProfileForm = cast(
