@@ -122,7 +122,7 @@ def test_look_up(browse: Browse, people: People) -> None:
     assert str(people.alice.member_number) in page.said
     assert reference in page.said
     assert looks_at(people.alice) == ["looked up"]
-    for unknown in ("nobody@example.org", "IM-2222-2222", "%"):
+    for unknown in ("nobody@example.org", "IM-2222-2222", "%", f"{'a' * 255}@example.org"):
         assert "Nothing found" in browse.press("Look up", {"look_up": unknown}, status=200).said
     assert "Enter a reference" in browse.press("Look up", {"look_up": ""}, status=422).beside("look_up")
     browse.sign_in(people.alice)
