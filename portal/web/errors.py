@@ -132,7 +132,11 @@ def _is_own() -> bool:
 def _by_origin() -> str:
     """For browsers without Sec-Fetch-Site: whether Origin or Referer is one of ours."""
     source = request.headers.get("Origin") or request.headers.get("Referer") or ""
-    return "same-origin" if urlsplit(source).netloc == urlsplit(current_app.config["PORTAL_URL"]).netloc else ""
+    try:
+        host = urlsplit(source).netloc
+    except ValueError:  # as of an address with half a bracket
+        return ""
+    return "same-origin" if host == urlsplit(current_app.config["PORTAL_URL"]).netloc else ""
 
 
 def _retry_after(error: HTTPException) -> int:

@@ -18,6 +18,7 @@ ELSEWHERE = [
     {"Sec-Fetch-Site": "same-site", "Origin": "https://other.localhost"},
     {"Origin": "https://evil.example"},
     {"Origin": "null"},
+    {"Origin": "http://[evil"},
     {"Referer": "https://evil.example/localhost"},
     {},
 ]
