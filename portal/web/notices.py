@@ -97,7 +97,8 @@ def _for_visitor() -> NoticeFor:
 
 
 def _in_full(version: int | str) -> Notice:
-    number = int(version) if str(version).isascii() and str(version).isdigit() else 0
+    written = str(version)
+    number = int(written) if written.isascii() and written.isdigit() and len(written) <= 10 else 0
     found = notices.in_full(number) if 0 < number < 2**31 else None
     if found is None:
         abort(404)
