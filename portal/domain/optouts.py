@@ -13,7 +13,7 @@ from pathlib import Path
 from sqlalchemy import select
 
 from portal import journal
-from portal.domain import choices, event_choices, unsubscribe
+from portal.domain import choices, event_choices, subjects, unsubscribe
 from portal.extensions import db
 from portal.models import ChoiceRow, Event, JournalMark, Subject
 from portal.purposes import SUPPRESS, question
@@ -79,6 +79,7 @@ def _apply(line: journal.OptOut, now: datetime) -> bool:
     subject = db.session.scalars(select(Subject).where(Subject.unsubscribe_reference == line.reference)).one_or_none()
     if subject is None or subject.erased_at is not None:
         return False
+    subjects.take_turn(subject.id)  # an answer under way may be a later one
     today = replace(_in_todays_words(line), at=min(line.at, now))
     event = _event(today)
     if (today.event and event is None) or _answered_since(subject, line, today, event):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextvars import Context
+from datetime import timedelta
 from threading import Event
 from typing import Any
 
@@ -13,7 +14,8 @@ from flask import Flask
 from sqlalchemy import func, select, update
 
 from portal import clock as portal_clock
-from portal.domain import choices, desk, handling, members, requests, signin, unsubscribe
+from portal import journal
+from portal.domain import choices, desk, handling, members, optouts, requests, signin, unsubscribe
 from portal.domain.errors import CannotWithdraw, DomainError, LinkUsedUp, NothingToUndo, StaleRecord
 from portal.extensions import db, transaction
 from portal.models import Account, ChoiceRow, DataSubjectRequest, EmailChange, Member, RequestStep, SignIn, Subject
@@ -98,6 +100,20 @@ def test_a_one_click_during_a_first_save_is_the_last_word(app: Flask, people: Pe
 
     together(app, save, lambda: unsubscribe.stop(link, via=Door.ONE_CLICK, now=portal_clock.now()))
     assert answers() == [("no", "page"), ("yes", "one-click")]
+
+
+def test_what_the_journal_alone_knows_is_older_than_an_answer_under_way(app: Flask, people: People) -> None:
+    ident, now = people.alice.id, portal_clock.now()
+    reference = people.alice.subject.unsubscribe_reference
+    journal.note(reference, SUPPRESS, "yes", door=Door.ONE_CLICK, at=now - timedelta(minutes=5))
+    shown = {code: choice.default for code, choice in CHOICES.items()}
+
+    def save() -> Any:
+        subject = db.session.get_one(Subject, ident)
+        return choices.change_many(subject, shown, seen=0, via=Door.PAGE, now=portal_clock.now())
+
+    together(app, save, lambda: optouts.catch_up(now=portal_clock.now()))
+    assert answers() == [("no", "page")], "the person's own last word"
 
 
 def test_two_presses_at_once_are_one_answer_and_can_be_given_back(
