@@ -114,10 +114,12 @@ def change(
 ) -> Change | None:
     """Answer one question. None when that answer stands already: the same click twice leaves one row.
 
-    `always`: the first answer gets a row also where it says what stood without one. Raises UnknownChoice.
+    None, too, for somebody who was erased: nothing is sent there. `always`: the first answer gets a row
+    also where it says what stood without one. Raises UnknownChoice.
     """
     choice, option = _known(code, to)
-    subjects.take_turn(subject.id)
+    if subject.erased_at is not None or not subjects.take_turn(subject.id):
+        return None
     before = _stands(subject.id, choice)
     if before.value == to and not (always and before.at is None):
         return None
@@ -133,8 +135,7 @@ def change_many(subject: Subject, answers: Mapping[str, str], *, seen: int, via:
     Saving a page that shows the default is an answer too: it gets a row, so that no import can loosen it later.
     Raises StaleRecord when a newer answer was given meanwhile, and UnknownChoice; both change nothing.
     """
-    subjects.take_turn(subject.id)
-    if newest_row(subject.id) > seen:
+    if not subjects.take_turn(subject.id) or newest_row(subject.id) > seen:
         raise StaleRecord(STALE)
     stand = standing(subject.id)
     given = [(*_known(code, value), stand[code]) for code, value in answers.items()]

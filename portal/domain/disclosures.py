@@ -118,11 +118,12 @@ def write_down(
 ) -> Disclosure:
     """What went to somebody outside, and not by a list. `kind`: a code of OUTSIDE. KeyError for another, or a field.
 
-    The person sees it at once, or, where that is forbidden, from the day on that `untold` names.
+    The person sees it at once, or, where that is forbidden, from the day on that `untold` names. Raises NotNow.
     """
     OUTSIDE[kind]
     names = [name for name in FIELDS if name in {each for each in fields if FIELDS[each]}]
-    subjects.take_turn(member.id)
+    if not subjects.take_turn(member.id):
+        raise NotNow("This person's record was erased a moment ago. Nothing was written down.")
     made = Disclosure(
         subject_id=member.id,
         recipient=recipient,

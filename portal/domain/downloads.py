@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from portal.domain import trail
+from portal.domain import subjects, trail
 from portal.extensions import db
 from portal.mail import messages
 from portal.models import Member
@@ -16,8 +16,9 @@ DOWNLOADED = "downloaded"
 
 def note(subject_id: UUID, *, name: str, browser: str, now: datetime) -> None:
     """One download. `name`: of the format. Nobody is told where the record has gone meanwhile."""
+    there = subjects.take_turn(subject_id)
     member = db.session.get(Member, subject_id)
-    if member is None or member.account is None:
+    if not there or member is None or member.account is None:
         return
     trail.record(subject_id, DOWNLOADED, door=Door.PAGE, now=now)
     messages.data_downloaded(member.account, name=name, browser=browser, now=now)

@@ -131,8 +131,7 @@ def change_many(
     Raises StaleRecord when a newer answer was given meanwhile, for this event or for all, and UnknownChoice; both
     change nothing.
     """
-    subjects.take_turn(subject.id)
-    if newest_row(subject.id, event.id) > seen:
+    if not subjects.take_turn(subject.id) or newest_row(subject.id, event.id) > seen:
         raise StaleRecord(STALE)
     stand = standing(subject.id, event.id)
     given = [_known(stand, code, own) for code, own in answers.items()]
@@ -176,8 +175,7 @@ def undo_since(subject: Subject, event: Event, row: int, *, shown: int, via: Doo
     Raises StaleRecord when a newer answer was given meanwhile, and NothingToUndo when there is nothing to take back,
     or its time is over.
     """
-    subjects.take_turn(subject.id)
-    if newest_row(subject.id, event.id) > shown:
+    if not subjects.take_turn(subject.id) or newest_row(subject.id, event.id) > shown:
         raise StaleRecord(STALE)
     changes = changes_since(subject.id, event.id, row, now=now)
     if not changes:

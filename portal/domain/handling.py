@@ -89,7 +89,7 @@ def write_down(
         db.session.add(subject)
         db.session.flush()
     elif subject.erased_at is None:
-        trail.record(subject.id, "worked on", door=Door.STAFF, now=now)
+        trail.look(subject.id, "worked on", now=now)
     request = requests.file_for(
         subject,
         kind,

@@ -16,7 +16,6 @@ from portal.extensions import db
 from portal.models import DataSubjectRequest, Member
 from portal.models.request import REVIEW, State
 from portal.tokens import canonical_address
-from portal.vocabulary import Door
 
 SOON = timedelta(days=7)
 YEAR = timedelta(days=365)
@@ -110,7 +109,7 @@ def find(asked: str, *, now: datetime) -> Found:
         return Found(None, [])
     member = member_of(asked)
     if member is not None:
-        trail.record(member.id, "looked up", door=Door.STAFF, now=now)
+        trail.look(member.id, "looked up", now=now)
     theirs = DataSubjectRequest.contact == key
     if member is not None:
         theirs = or_(theirs, DataSubjectRequest.subject_id == member.id)

@@ -12,10 +12,10 @@ from sqlalchemy import Table, case, exists, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import joinedload
 
-from portal.domain import choices, erasures, members, notices
+from portal.domain import choices, erasures, members, notices, subjects
 from portal.domain.at_once import PERSON, Line, Part, ask, columns
 from portal.domain.deadlines import dates
-from portal.domain.errors import AlreadyOpen, CannotAdd, CannotWithdraw, NotDue
+from portal.domain.errors import AlreadyOpen, CannotAdd, CannotWithdraw, NotDue, StaleRecord
 from portal.domain.kinds import KINDS
 from portal.extensions import db
 from portal.mail import messages
@@ -108,8 +108,10 @@ def file_for(
     `contact`: where answers go to somebody without a record. `verified_how`: how we know who it is (GDPR Art.
     12(6)), empty when we do not yet. `received_at`: when it arrived, if staff write it down later. The same
     operation (one for all people, at most 64 characters) sent twice returns the first request. Raises AlreadyOpen for
-    a kind that may be open once.
+    a kind that may be open once, and StaleRecord for somebody who was erased.
     """
+    if subject.erased_at is not None or not subjects.take_turn(subject.id):
+        raise StaleRecord("This record was erased. Nothing was sent.")
     again = _first_of(subject.id, kind, operation_id)
     if again is not None:
         return again

@@ -37,12 +37,14 @@ def by_reference(reference: bytes) -> Known | None:
     return Known._make(found) if found is not None else None
 
 
-def take_turn(subject_id: UUID) -> None:
+def take_turn(subject_id: UUID) -> bool:
     """From here to the end of the transaction nobody else takes a turn for this person; wait for whoever has it.
 
-    Call it before reading. On SQLite it does nothing: one transaction writes at a time there.
+    False where the person is erased by now: what is written about them afterwards would be found by no erasure. Call
+    it before reading. On SQLite it does nothing: one transaction writes at a time there, and reads before as after.
     """
     if db.engine.dialect.name == "sqlite":
-        return
-    turn = select(Subject.id).where(Subject.id == subject_id).with_for_update(key_share=True)  # rows may still refer
-    db.session.execute(turn)
+        return True
+    turn = select(Subject.erased_at).where(Subject.id == subject_id)
+    locked = turn.with_for_update(key_share=True)  # rows may still refer
+    return db.session.execute(locked).scalar_one_or_none() is None

@@ -44,9 +44,8 @@ def suspend(subject: Subject, reason: str, *, now: datetime) -> bool:
     """
     if reason not in REASONS:
         raise KeyError(reason)
-    subjects.take_turn(subject.id)
-    member = db.session.get(Member, subject.id)
-    if member is None:
+    there = subjects.take_turn(subject.id)
+    if not there or db.session.get(Member, subject.id) is None:
         raise NotNow("There is no record that could be suspended.")
     account = db.session.scalars(
         select(Account).where(Account.member_id == subject.id).with_for_update(of=Account)

@@ -7,10 +7,11 @@ from datetime import datetime
 from typing import cast
 from uuid import UUID
 
-from sqlalchemy import Table, insert
+from sqlalchemy import Table, insert, select
 
+from portal.domain import subjects
 from portal.extensions import db
-from portal.models import Trail
+from portal.models import Subject, Trail
 from portal.vocabulary import Door
 
 CHANGED = "changed"
@@ -22,6 +23,16 @@ FROM_OUTSIDE = (Door.IMPORT, Door.SYSTEM)
 def record(subject_id: UUID, act: str, *, field: str = "", door: Door, now: datetime) -> None:
     """Write one act down. Only a change made here has to be carried over to the membership system."""
     record_each(subject_id, act, [field], door=door, now=now)
+
+
+def look(subject_id: UUID, act: str, *, now: datetime) -> None:
+    """Write down that staff look, or work, at a record. Of the erased nothing is noted, nor of whom one is erasing now.
+
+    Such a row would keep the person's number after the erasure that takes it out of the others.
+    """
+    erased = select(Subject.erased_at).where(Subject.id == subject_id)
+    if subjects.take_turn(subject_id) and db.session.execute(erased).scalar_one() is None:
+        record(subject_id, act, door=Door.STAFF, now=now)
 
 
 _INSERT = insert(cast(Table, Trail.__table__))

@@ -16,7 +16,6 @@ from portal.domain import changes, conflicts, trail
 from portal.domain.errors import NotNow, StaleRecord
 from portal.extensions import db, transaction
 from portal.models import Conflict, Member
-from portal.vocabulary import Door
 from portal.web.access import DESK, RECENT, access
 from portal.web.desk import OWN_RECORD, page_key
 from portal.web.files import attached
@@ -79,7 +78,7 @@ def carried_one(number: int) -> ResponseReturnValue:
     form, member = CarriedForm(), _member(number)
     if not form.validate_on_submit():
         return redirect(url_for("changes.one", number=number), 303)
-    trail.record(member.id, "worked on", door=Door.STAFF, now=clock.now())
+    trail.look(member.id, "worked on", now=clock.now())
     changes.carried_by_hand(member, up_to=form["up_to"].data, now=clock.now())
     flash("Noted as carried over. The member sees it.", "success")
     return redirect(url_for("changes.page"), 303)
@@ -128,7 +127,7 @@ def _look(subject_id: UUID) -> None:
     """Note the look, in a transaction of its own, before anything is shown."""
     db.session.rollback()
     with transaction():
-        trail.record(subject_id, "looked at", door=Door.STAFF, now=clock.now())
+        trail.look(subject_id, "looked at", now=clock.now())
 
 
 def _member(number: int) -> Member:

@@ -22,7 +22,6 @@ from portal.extensions import db, settings, transaction
 from portal.models import Account, DataSubjectRequest, Member
 from portal.models.request import ERASING, REVIEW, State
 from portal.purposes import RECEIVERS
-from portal.vocabulary import Door
 from portal.web.access import DESK, RECENT, access
 from portal.web.desk import OWN_RECORD
 from portal.web.forms import Form
@@ -350,7 +349,7 @@ def _look(found: DataSubjectRequest, act: str) -> DataSubjectRequest:
     db.session.rollback()
     if not erased:
         with transaction():
-            trail.record(subject_id, act, door=Door.STAFF, now=clock.now())
+            trail.look(subject_id, act, now=clock.now())
     again = requests.by_reference(reference)
     assert again is not None
     return again

@@ -15,7 +15,6 @@ from portal.domain.errors import NotNow, StaleRecord
 from portal.extensions import db, settings
 from portal.models import Account, Event, ListRelease
 from portal.purposes import AUDIENCES, PURPOSES
-from portal.vocabulary import Door
 from portal.web.access import DESK, PUBLIC, RECENT, access
 from portal.web.desk import page_key
 from portal.web.files import attached
@@ -49,8 +48,8 @@ def look() -> ResponseReturnValue:
         return _page(form), 422
     audience, event = AUDIENCES[form.text("audience")], _event(events, form.text("event"))
     shown = lists.preview(audience, event, few=FEW)
-    for ident, _ in shown.first:
-        trail.record(ident, "looked at", door=Door.STAFF, now=clock.now())
+    for ident in sorted(ident for ident, _ in shown.first):
+        trail.look(ident, "looked at", now=clock.now())
     releasing = ListForm()
     releasing.offer(events, look_only=False)
     return _preview(releasing, event, shown)

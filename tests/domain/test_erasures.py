@@ -22,8 +22,8 @@ from portal.cli import erasures as command
 from portal.cli import worker
 from portal.datamap import erasure
 from portal.datamap.erasure import Found
-from portal.datamap.rows import person
-from portal.domain import erasures, requests
+from portal.datamap.rows import Person, person
+from portal.domain import choices, downloads, erasures, requests, trail
 from portal.domain.errors import CannotWithdraw, NotDue
 from portal.extensions import db
 from portal.journal import Step
@@ -142,6 +142,43 @@ def charlie() -> UUID:
 
 def told() -> list[Step]:
     return [step for step, _ in lines()]
+
+
+# Beside others --------------------------------------------------------------------------------------------
+
+
+def stop(ident: UUID) -> None:
+    choices.change(subject_of(ident), "topic_magazine", to="off", via=Door.ONE_CLICK, now=portal_clock.now())
+
+
+def ask_more(ident: UUID) -> None:
+    now, person_ = portal_clock.now(), subject_of(ident)
+    requests.file_for(
+        person_, "question", details="more", operation_id="more", verified_how="password", via=Door.PAGE, now=now
+    )
+
+
+def look(ident: UUID) -> None:
+    trail.look(ident, "looked at", now=portal_clock.now())
+
+
+def take_a_copy(ident: UUID) -> None:
+    downloads.note(ident, name="zip", browser="A browser", now=portal_clock.now())
+
+
+def subject_of(ident: UUID) -> Subject:
+    return db.session.get_one(Subject, ident)
+
+
+@pytest.mark.parametrize("act", [stop, ask_more, look, take_a_copy])
+def test_what_comes_during_an_erasure_leaves_nothing_behind(app: Flask, due: UUID, act: Callable[[UUID], None]) -> None:
+    """It waits, and finds nobody: a row that comes in right after would be found by no erasure, and ever again."""
+    ident = stored(due).subject_id
+    needles, _ = together(app, lambda: erasures.carry_out(due, now=portal_clock.now()), lambda: act(ident))
+    db.session.rollback()
+    assert erasure.verify(needles, Person(ident, (), needles.hashes)).left == []
+    assert db.session.scalars(select(DataSubjectRequest.kind).where(DataSubjectRequest.kind == "question")).all() == []
+    db.session.rollback()
 
 
 # When -----------------------------------------------------------------------------------------------------
