@@ -178,11 +178,16 @@ def _stop_marketing(subject: Subject, request: DataSubjectRequest, *, via: Door,
 
 
 def _silence(address: str, *, now: datetime) -> None:
+    """What came back from the address was its trouble alone, and may end; what its owner asks for does not end so."""
     if not address:
         return
     key = canonical_address(address)
-    standing = select(Suppression.id).where(Suppression.keyed_hash.in_(suppression_hashes(key)))
-    if db.session.scalars(standing).first() is None:
+    query = select(Suppression).where(Suppression.keyed_hash.in_(suppression_hashes(key)))
+    standing = db.session.scalars(query.order_by(Suppression.id)).all()
+    for row in standing:
+        if row.reason == "bounced":
+            row.reason, row.at = "asked", now
+    if not standing:
         db.session.add(Suppression(keyed_hash=suppression_hash(key), reason="asked", at=now))
 
 

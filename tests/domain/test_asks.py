@@ -11,12 +11,12 @@ from flask import Flask
 from sqlalchemy import func, select
 
 from portal.datamap import retention
-from portal.domain import asks, handling
+from portal.domain import asks, bounces, handling
 from portal.domain.errors import LinkUsedUp
 from portal.extensions import db, transaction
 from portal.models import Ask, ChoiceRow, DataSubjectRequest, Member, Subject, Suppression
 from portal.models.suppression import may_be_mailed
-from portal.tokens import KEEP_LINK, sign_reference
+from portal.tokens import KEEP_LINK, WORKS_LINK, sign_reference, suppression_hash
 from tests.databases import writes
 from tests.letters import letter, letters, link_in
 from tests.people import NOW, People, member
@@ -136,6 +136,17 @@ def test_two_confirms_at_once_make_one_request(app: Flask, people: People, known
     assert len(requests()) == len(letters("request_received")) == len(letters("staff_request_received")) == 1
     db.session.rollback()
     assert db.session.scalars(select(func.count()).select_from(Subject)).one() == subjects + (not known)
+
+
+def test_who_asks_for_silence_is_not_woken_by_a_mailbox_that_works_again(people: People) -> None:
+    """P33: mail that came back from an address once is no reason that its owner could lift by trying it."""
+    hashed = suppression_hash(STRANGER)
+    with writes():
+        db.session.add(Suppression(keyed_hash=hashed, reason="bounced", at=NOW - DAY))
+    confirmed(asked(STRANGER, "marketing"))
+    (row,) = db.session.scalars(select(Suppression)).all()
+    assert (row.reason, row.at > NOW) == ("asked", True)
+    assert bounces.find(sign_reference(str(row.id), purpose=WORKS_LINK)) is None
 
 
 def test_marketing_stops_at_once_also_for_whom_we_do_not_know(people: People) -> None:
