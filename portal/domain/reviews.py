@@ -21,7 +21,7 @@ from portal.domain.kinds import KINDS
 from portal.extensions import db
 from portal.mail import messages
 from portal.models import DataSubjectRequest, Member, RequestStep, Subject
-from portal.models.request import ERASURE, REVIEW, State
+from portal.models.request import ANONYMISATION, ERASURE, REVIEW, State
 from portal.purposes import CHOICES, CONSENTS, EEA, ENDED
 from portal.tokens import new_reference
 from portal.vocabulary import Door
@@ -82,14 +82,14 @@ def open_many(subject_ids: Iterable[UUID], *, scope: str, via: Door, now: dateti
     """Open a review for each of these people, a few thousand at most, and tell them and the staff.
 
     `scope`: the purpose that ended, or `MEMBERSHIP`. Left out are people outside the EEA, the erased, and those who
-    have an open erasure, or an open review of the same scope.
+    have an open erasure or anonymisation, or an open review of the same scope.
     """
     ids = list(subject_ids)
     busy = select(DataSubjectRequest.subject_id).where(
         DataSubjectRequest.subject_id.in_(ids),
         DataSubjectRequest.closed_at.is_(None),
         or_(
-            DataSubjectRequest.kind == ERASURE,
+            DataSubjectRequest.kind.in_((ERASURE, ANONYMISATION)),
             and_(DataSubjectRequest.kind == REVIEW, DataSubjectRequest.scope == scope),
         ),
     )

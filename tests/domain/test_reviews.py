@@ -130,6 +130,10 @@ def _open_erasure(people: People) -> None:
     requests.file(people.alice, "erasure", details="", operation_id="x", via=Door.PAGE, now=NOW)
 
 
+def _open_anonymisation(people: People) -> None:
+    requests.file(people.alice, "anonymisation", details="", operation_id="x", via=Door.PAGE, now=NOW)
+
+
 def _elsewhere(people: People) -> None:
     people.alice.country = "US"
 
@@ -142,7 +146,7 @@ def _open_review(people: People) -> None:
     assert reviews.open(people.alice, scope="", via=Door.SYSTEM, now=NOW) is not None
 
 
-@pytest.mark.parametrize("hinders", [_open_erasure, _elsewhere, _erased, _open_review])
+@pytest.mark.parametrize("hinders", [_open_erasure, _open_anonymisation, _elsewhere, _erased, _open_review])
 def test_what_hinders_a_review(people: People, hinders: Callable[[People], None]) -> None:
     """An open erasure or review, a record outside the EEA, one that was erased."""
     with writes():
