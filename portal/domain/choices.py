@@ -121,12 +121,20 @@ def change(
     if subject.erased_at is not None or not subjects.take_turn(subject.id):
         return None
     before = _stands(subject.id, choice)
-    if before.value == to and not (always and before.at is None):
+    if before.value == to and not (always and before.at is None) and not _ends_an_undo(before, via, now):
         return None
     version = notices.version_for(subject.id, now)
     _answer(subject, before, option, version=version, via=via, now=now)
     db.session.flush()
     return Change(choice, before.option, option)
+
+
+def _ends_an_undo(before: Standing, via: Door, now: datetime) -> bool:
+    """Whether the same answer by another door comes while a page still offers to take it back: then it gets a row.
+
+    Whoever was told by a link that mail has stopped must not have it again by an Undo that was meant for the page.
+    """
+    return via is not Door.PAGE and before.door is Door.PAGE and before.at is not None and before.at > now - UNDO_FOR
 
 
 def change_many(subject: Subject, answers: Mapping[str, str], *, seen: int, via: Door, now: datetime) -> list[Change]:
