@@ -355,7 +355,7 @@ def test_a_stranger_who_asks_for_deletion(browse: Browse, people: People, clock:
     with writes():
         erasures.carry_out(row(made[0]).id, now=NOW + 4 * DAY)
     last = letter("farewell", to="stranger0@example.org")
-    assert "we held nothing else about you" in last.text
+    assert "We held nothing else about you" in last.text
     assert "account" not in last.text
     assert "numbers" in browse(link_in(last), as_=None).said, "what services that count visits keep"
 
