@@ -143,7 +143,7 @@ def test_profile_and_choices(live: Live, page: Page) -> None:
     follow(page, "Choices")
     choose(page, "Attendee list", "Other attendees")
     go(page)
-    reads(page, "Attendee list: now “Other attendees”, before “Nobody”.")
+    reads(page, "Attendee list is now “Other attendees”. It was “Nobody”.")
     press(page, "Undo")
     reads(page, "Undone.")
 

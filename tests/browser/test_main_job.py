@@ -87,14 +87,14 @@ def choose(page: Page) -> None:
     assert picked(page, "Suppress Broadcast Emails") == "Yes, stop them"
     pick(page, "Attendee list", "Public roster")
     press(page, "Save")
-    reads(page, "Attendee list: now “Public roster”, before “Nobody”.")
+    reads(page, "Attendee list is now “Public roster”. It was “Nobody”.")
     assert picked(page, "Attendee list") == "Public roster"
     press(page, "Undo")
     reads(page, "Undone.")
     assert picked(page, "Attendee list") == "Nobody"
     pick(page, "Suppress Broadcast Emails", "No, keep sending")
     press(page, "Save")
-    reads(page, "Suppress Broadcast Emails: now “No, keep sending”")
+    reads(page, "Suppress Broadcast Emails is now “No, keep sending”")
 
 
 def ask_for_deletion(live: Live, page: Page, person: Person) -> str:

@@ -44,7 +44,7 @@ def test_the_main_job(live: Live, w3m: TextBrowser) -> None:
     w3m.open(f"{live.url}/choices")
     w3m.pick("Suppress Broadcast Emails", "Yes, stop them")
     said = w3m.press("Save")
-    stands(said, "Choices", "Saved", "now “Yes, stop them”, before “No, keep sending”", "Undo", "(*) Yes, stop them")
+    stands(said, "Choices", "Saved", "now “Yes, stop them”. It was “No, keep sending”.", "Undo", "(*) Yes, stop them")
     assert not allowed(live, person)
 
     w3m.open(f"{live.url}/profile/edit")

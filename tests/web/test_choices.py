@@ -86,7 +86,7 @@ def test_each_choice_can_be_changed_and_taken_back(
     browse("/choices")
     browse.press("Save", {label: option})
     said = browse.follow().said
-    assert f"{label}: now “{option}”" in said
+    assert f"{label} is now “{option}”" in said
     (row,) = [each for each in rows() if each.code == code]
     assert (row.value, row.door, row.at, row.notice_version) == (value, "page", NOW, 1)
     meant = CHOICES[code].option(value)
@@ -149,7 +149,7 @@ def test_an_older_page_takes_back_nothing(browse: Browse, people: People) -> Non
     assert "another place" in page.said
     assert "Nothing was undone" in page.said
     assert len(rows()) == count
-    assert "Post: now “Yes”, before “No”" in page.said
+    assert "Post is now “Yes”. It was “No”." in page.said
     assert "Events: now" not in page.said
     browse.press("Undo")
     browse.follow()

@@ -67,7 +67,7 @@ def test_an_answer_for_one_event_and_its_undo(browse: Browse, people: People) ->
 
     browse.press("Save", {"Attendee list": "Other attendees", "Sponsor sharing": "Yes"})
     page = browse.follow()
-    assert f"Attendee list: now “Other attendees”, before “{SAME}”." in page.said
+    assert f"Attendee list is now “Other attendees”. It was “{SAME}”." in page.said
     assert "Now: Yes, chosen for this event on 4 December 2026, set by you, on this site." in page.said
     for words in ("Shown", "Alice", "Okonkwo-Lindqvist", "SE", "Alice.Okonkwo@mail.example.org", "Ceramic substrates"):
         assert words in card(page, "Sponsors")
@@ -113,7 +113,7 @@ def test_it_follows_the_default_until_it_has_an_answer(browse: Browse, people: P
     assert "another place" in page.said
     assert page.controls()["attendee_list"] == "public", "what was picked stays picked"
     browse.press("Save")
-    assert "Attendee list: now “Public roster”" in browse.follow().said
+    assert "Attendee list is now “Public roster”" in browse.follow().said
     browse("/events/WS", method="POST", data={"csrf_token": page.controls()["csrf_token"]}, status=422)
     with writes():
         db.session.merge(people.alice).subject.restricted_at = NOW
