@@ -118,7 +118,7 @@ def why_not_yet(request: DataSubjectRequest, *, now: datetime) -> str:
     if request.hold:
         return HOLDS[request.hold]
     if wait_until(request) > now:
-        return "The 72 hours in which it can be withdrawn are not over."
+        return "The 72 hours in which nothing is deleted are not over."
     if request.approved_at is None:
         return "Our staff have not looked at it yet."
     other = db.session.scalars(
