@@ -48,7 +48,6 @@ class Line(NamedTuple):
     at: datetime
     then: datetime | None
     day: date
-    since: date
 
 
 SHAPE: Final[Mapping[str, TypeEngine[Any]]] = {
@@ -60,7 +59,6 @@ SHAPE: Final[Mapping[str, TypeEngine[Any]]] = {
     "at": UtcDateTime(),
     "then": UtcDateTime(),
     "day": Date(),
-    "since": Date(),
 }
 
 

@@ -302,7 +302,7 @@ class Short(NamedTuple):
     kind: str
     reference: str
     state: str
-    received_on: date
+    received_at: datetime
     due_on: date
     closed_at: datetime | None
 
@@ -320,7 +320,6 @@ _THEIRS = select(
         at=_ROWS.received_at,
         then=_ROWS.closed_at,
         day=case((_ROWS.extended_at.is_not(None), _ROWS.legal_on), else_=_ROWS.promise_on),  # reminders.due_on
-        since=_ROWS.received_on,
     )
 ).where(_ROWS.subject_id == PERSON)
 ALL = Part("requests", _THEIRS)
@@ -335,7 +334,7 @@ def of(subject_id: UUID) -> list[Short]:
 def in_short(lines: Iterable[Line]) -> list[Short]:
     """The same from the lines of ALL or OPEN_ONES."""
     found = sorted(lines, key=lambda each: each.at, reverse=True)
-    return [Short(each.code, each.word, each.more, each.since, each.day, each.then) for each in found]
+    return [Short(each.code, each.word, each.more, each.at, each.day, each.then) for each in found]
 
 
 def open_by_kind(subject_id: UUID) -> dict[str, Short]:
