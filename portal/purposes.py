@@ -89,7 +89,7 @@ PURPOSES: Mapping[str, Purpose] = {
         Basis.CONTRACT,
         ("event-partners", "event-app"),
         CONTRACT_TRANSFER,
-        "seven years after the event (default)",
+        "seven years after the event",
         dpv="RequestedServiceProvision",
     ),
     "careers": Purpose(
@@ -131,7 +131,7 @@ PURPOSES: Mapping[str, Purpose] = {
         Basis.INTEREST,
         (),
         DUTY_TRANSFER,
-        "as long as the matter is open, then two years (default)",
+        "as long as the matter is open, then two years",
         dpv="CommunicationForCustomerCare",
     ),
     "recognition": Purpose(
@@ -147,7 +147,7 @@ PURPOSES: Mapping[str, Purpose] = {
         Basis.OBLIGATION,
         ("mail-relay",),
         DUTY_TRANSFER,
-        "requests two years, choices six years (defaults)",
+        "requests two years, choices six years",
         dpv="RightsFulfillment",
     ),
     "security": Purpose(
@@ -155,7 +155,7 @@ PURPOSES: Mapping[str, Purpose] = {
         Basis.INTEREST,
         (),
         DUTY_TRANSFER,
-        "sign-ins ninety days after they end (default), your password as long as your record",
+        "sign-ins ninety days after they end, your password as long as your record",
         dpv="EnforceSecurity",
     ),
 }
@@ -255,7 +255,7 @@ HOLDINGS: Mapping[str, Holding] = {
         "Addresses and subject lines of messages, in its log.",
         BY_US,
         ("contact", "broadcasts"),
-        "its log is deleted after 30 days (default)",
+        "its log is deleted after 30 days",
         "mail-relay",
         asked=False,
     ),
@@ -317,7 +317,7 @@ HOLDINGS: Mapping[str, Holding] = {
     "backups": Holding(
         "Backups of this portal",
         "Copies of everything on this page.",
-        "They are never searched. After a restore, your choices and erasures are applied again before anything else.",
+        "They are never searched. After a restore, your choices and all deletions are repeated before anything else.",
         ("security",),
         "overwritten after 35 days",
         asked=False,

@@ -655,7 +655,7 @@ def _with_the_record(erase: Erase | Keep) -> str:
     """The end of what has no period of its own; what outlives an erasure says why, and how long."""
     if not isinstance(erase, Keep):
         return WITH_THE_RECORD
-    return f"{WITH_THE_RECORD}; after an erasure {erase.days // 365} years more: {erase.reason}"
+    return f"{WITH_THE_RECORD}; after a deletion {erase.days // 365} years more: {erase.reason}"
 
 
 def _speaks(period: Period, row: Record) -> bool:

@@ -13,7 +13,7 @@ from portal.models.columns import UtcDateTime
 from portal.models.member import SHORT
 from portal.vocabulary import Keep, Kind, Owner, internal, owned, personal
 
-LOG = Keep("so that whoever received your details can be told of your erasure", 2 * 365)
+LOG = Keep("so that whoever received your details can be told that it is deleted", 2 * 365)
 
 # Disclosures outside the portal, beside the codes of `purposes.AUDIENCES`: to a partner, or to an authority (P13, P22).
 PARTNER, AUTHORITY = "partner", "authority"

@@ -183,7 +183,7 @@ class Member(Base):
         info=personal("Email address, in the form we compare", Kind.CONTACT, "contact"),
     )
     address_hash: Mapped[str] = mapped_column(
-        String(100), info=personal("Keyed hash of your email address", Kind.CONTACT, "broadcasts", secret=True)
+        String(100), info=personal("Code made from your email address", Kind.CONTACT, "broadcasts", secret=True)
     )
     address_kind: Mapped[str] = mapped_column(
         String(10),

@@ -262,7 +262,9 @@ class Ask(Base):
         String(LONG), default="", info=personal("What you added", Kind.REQUEST, "rights")
     )
     token_hash: Mapped[str] = mapped_column(
-        String(64), unique=True, info=personal("Link, as a hash", Kind.REQUEST, "rights", secret=True)
+        String(64),
+        unique=True,
+        info=personal("Link, in a form that nobody can read", Kind.REQUEST, "rights", secret=True),
     )
     at: Mapped[datetime] = mapped_column(UtcDateTime, info=personal("Asked", Kind.REQUEST, "rights"))
     ends_at: Mapped[datetime] = mapped_column(

@@ -38,22 +38,24 @@ class Account(Base):
         String(254), info=personal("Sign-in address of staff", Kind.SIGN_IN, "security")
     )
     email_key: Mapped[str | None] = mapped_column(
-        String(254), unique=True, info=personal("The same, in the form we compare", Kind.SIGN_IN, "security")
+        String(254),
+        unique=True,
+        info=personal("Sign-in address of staff, in the form we compare", Kind.SIGN_IN, "security"),
     )
     password_hash: Mapped[str | None] = mapped_column(
-        String(200), info=personal("Password, as an Argon2id hash", Kind.SIGN_IN, "security", secret=True)
+        String(200), info=personal("Password, in a form that nobody can read", Kind.SIGN_IN, "security", secret=True)
     )
     password_at: Mapped[datetime | None] = mapped_column(
         UtcDateTime, info=personal("Password set", Kind.SIGN_IN, "security")
     )
     second_secret: Mapped[str | None] = mapped_column(
-        String(300), info=personal("Second factor, encrypted", Kind.SIGN_IN, "security", secret=True)
+        String(300), info=personal("Second step, encrypted", Kind.SIGN_IN, "security", secret=True)
     )
     second_since: Mapped[datetime | None] = mapped_column(
-        UtcDateTime, info=personal("Second factor set up", Kind.SIGN_IN, "security")
+        UtcDateTime, info=personal("Second step set up", Kind.SIGN_IN, "security")
     )
     second_step: Mapped[int] = mapped_column(
-        BigInteger, default=0, info=personal("Time step of the last code", Kind.SIGN_IN, "security")
+        BigInteger, default=0, info=personal("Number of the last code of the second step", Kind.SIGN_IN, "security")
     )
     staff: Mapped[bool] = mapped_column(default=False, info=personal("Works at the desk", Kind.SIGN_IN, "security"))
 
@@ -102,7 +104,9 @@ class SignIn(Base):
     )
     kind: Mapped[str] = mapped_column(String(10), info=personal("Kind", Kind.SIGN_IN, "security"))
     token_hash: Mapped[str] = mapped_column(
-        String(64), unique=True, info=personal("Cookie, as a hash", Kind.SIGN_IN, "security", secret=True)
+        String(64),
+        unique=True,
+        info=personal("Cookie, in a form that nobody can read", Kind.SIGN_IN, "security", secret=True),
     )
     browser: Mapped[str] = mapped_column(String(80), info=personal("Browser", Kind.SIGN_IN, "security"))
     network: Mapped[str] = mapped_column(String(50), info=personal("Network, shortened", Kind.SIGN_IN, "security"))
@@ -112,7 +116,7 @@ class SignIn(Base):
         UtcDateTime, info=personal("Password last given", Kind.SIGN_IN, "security")
     )
     second_at: Mapped[datetime | None] = mapped_column(
-        UtcDateTime, info=personal("Second factor given", Kind.SIGN_IN, "security")
+        UtcDateTime, info=personal("Second step given", Kind.SIGN_IN, "security")
     )
     ends_at: Mapped[datetime] = mapped_column(UtcDateTime, info=personal("Ends", Kind.SIGN_IN, "security"))
 
@@ -142,7 +146,9 @@ class RecoveryCode(Base):
         ForeignKey("account.id", ondelete="CASCADE"), info=personal("Account", Kind.SIGN_IN, "security")
     )
     code_hash: Mapped[str] = mapped_column(
-        String(64), unique=True, info=personal("Recovery code, as a hash", Kind.SIGN_IN, "security", secret=True)
+        String(64),
+        unique=True,
+        info=personal("Recovery code, in a form that nobody can read", Kind.SIGN_IN, "security", secret=True),
     )
     used_at: Mapped[datetime | None] = mapped_column(UtcDateTime, info=personal("Used", Kind.SIGN_IN, "security"))
 
@@ -159,7 +165,7 @@ class FailedSignIn(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True, info=internal("order of the rows"))
     address_hash: Mapped[str] = mapped_column(
-        String(100), info=personal("Keyed hash of the address tried", Kind.SIGN_IN, "security", secret=True)
+        String(100), info=personal("Code made from the address tried", Kind.SIGN_IN, "security", secret=True)
     )
     network: Mapped[str] = mapped_column(String(50), info=personal("Network, shortened", Kind.SIGN_IN, "security"))
     at: Mapped[datetime] = mapped_column(UtcDateTime, info=personal("When", Kind.SIGN_IN, "security"))
@@ -200,7 +206,9 @@ class PasswordLink(Base):
     )
     purpose: Mapped[str] = mapped_column(String(20), info=personal("For", Kind.SIGN_IN, "security"))
     token_hash: Mapped[str] = mapped_column(
-        String(64), unique=True, info=personal("Link, as a hash", Kind.SIGN_IN, "security", secret=True)
+        String(64),
+        unique=True,
+        info=personal("Link, in a form that nobody can read", Kind.SIGN_IN, "security", secret=True),
     )
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, info=personal("Made", Kind.SIGN_IN, "security"))
     ends_at: Mapped[datetime] = mapped_column(UtcDateTime, info=personal("Ends", Kind.SIGN_IN, "security"))
@@ -260,17 +268,19 @@ class EmailChange(Base):
     confirm_hash: Mapped[str] = mapped_column(
         String(64),
         unique=True,
-        info=personal("Link to the new address, as a hash", Kind.CONTACT, "security", secret=True),
+        info=personal("Link to the new address, in a form that nobody can read", Kind.CONTACT, "security", secret=True),
     )
     cancel_hash: Mapped[str] = mapped_column(
         String(64),
         unique=True,
-        info=personal("Link to the old address, as a hash", Kind.CONTACT, "security", secret=True),
+        info=personal("Link to the old address, in a form that nobody can read", Kind.CONTACT, "security", secret=True),
     )
     undo_hash: Mapped[str | None] = mapped_column(
         String(64),
         unique=True,
-        info=personal("Later link to the old address, as a hash", Kind.CONTACT, "security", secret=True),
+        info=personal(
+            "Later link to the old address, in a form that nobody can read", Kind.CONTACT, "security", secret=True
+        ),
     )
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, info=personal("Asked", Kind.CONTACT, "security"))
     confirm_until: Mapped[datetime] = mapped_column(

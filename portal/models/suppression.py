@@ -31,7 +31,9 @@ class Suppression(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True, info=internal("order of the rows"))
     keyed_hash: Mapped[str] = mapped_column(
-        String(100), unique=True, info=personal("Keyed hash", Kind.CHOICE, "broadcasts", erase=SILENCE, secret=True)
+        String(100),
+        unique=True,
+        info=personal("Code made from the address", Kind.CHOICE, "broadcasts", erase=SILENCE, secret=True),
     )
     reason: Mapped[str] = mapped_column(
         String(20), info=personal("Why no mail is sent", Kind.CHOICE, "broadcasts", erase=SILENCE)
@@ -59,7 +61,7 @@ class FormerAddress(Base):
     )
     keyed_hash: Mapped[str] = mapped_column(
         String(100),
-        info=personal("Keyed hash of an address that you had before", Kind.CHOICE, "broadcasts", secret=True),
+        info=personal("Code made from an address that you had before", Kind.CHOICE, "broadcasts", secret=True),
     )
     at: Mapped[datetime] = mapped_column(UtcDateTime, info=personal("Given up", Kind.CHOICE, "broadcasts"))
 

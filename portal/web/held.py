@@ -333,8 +333,7 @@ def _usual(answers: Sequence[str]) -> str:
 def _line(table: str, at: str, items: Mapping[str, Item]) -> str:
     """A row in one line: its day, and what tells it from the others."""
     if table == "trail":
-        what = act_words(str(items["act"].value), str(items["field"].value))
-        said = f"{what[:1].upper()}{what[1:]}, by {words(items['door'], items)}{_way(items)}"
+        said = f"{_act(items)}, by {words(items['door'], items)}{_way(items)}"
     elif table == "disclosure":
         return _disclosed(items)
     else:
@@ -343,6 +342,12 @@ def _line(table: str, at: str, items: Mapping[str, Item]) -> str:
         said = between.join(text for text in (words(items[name], items) for name in chosen) if text)
     moment_of = items[at].value if at else None
     return f"{in_words(datetime.fromisoformat(str(moment_of)))}: {said}" if moment_of else said
+
+
+def _act(row: Mapping[str, Item]) -> str:
+    """What a row of the trail tells, as the beginning of a sentence."""
+    what = act_words(str(row["act"].value), str(row["field"].value))
+    return f"{what[:1].upper()}{what[1:]}"
 
 
 def _way(items: Mapping[str, Item]) -> str:
@@ -424,7 +429,7 @@ def _of_its_row(name: str, text: str, row: Mapping[str, Item]) -> str | None:
     if name == "choice.code":
         return choices.question_words(text)
     if name == "trail.act":
-        return act_words(text, str(row["field"].value)) if row else text
+        return _act(row) if row else text
     if name == "trail.field" and row:
         return conflicts.label(conflicts.key(str(row["act"].value), text))
     if name in ("former_value.value", "import_conflict.brought") and row:

@@ -156,7 +156,7 @@ def test_an_end_is_computed_from_the_periods_of_the_catalogue(filled: People) ->
     assert "seven years after the event" in one(alice, "member.first_name").until
     for name in ("account.password_hash", "recovery_code.code_hash", "former_address.keyed_hash"):
         assert one(alice, name).until == "as long as your record", f"{name}: it has no period of its own"
-    kept = f"as long as your record; after an erasure 6 years more: {PROOF.reason}"
+    kept = f"as long as your record; after a deletion 6 years more: {PROOF.reason}"
     assert one(alice, "subject.unsubscribe_reference").until == kept
     followed = {one(alice, f"member.{name}").until for name in ("email_key", "address_hash")}
     assert followed == {"as long as the address that it is made from"}
