@@ -86,8 +86,9 @@ def test_the_plan_is_shown_before_and_while_it_is_open(browse: Browse, people: P
     path = browse.press("Send").location
     page = browse.follow()
     says_the_plan(page, erasures.plan(people.alice.id, now=NOW))
-    assert "until 7 December 2026, 15:00 UTC" in page.said
+    assert "Nothing is deleted before 7 December 2026, 15:00 UTC" in page.said
     assert page.has_button("Withdraw this request")
+    assert "Requests (in part)" in letters("erasure_received")[-1].text
     browse.sign_in(people.dana)
     says_the_plan(browse(f"/desk{path}"), plan)
     assert "not over" in browse.page.said
@@ -101,7 +102,7 @@ def test_where_it_stands(browse: Browse, people: People, filed: DataSubjectReque
     browse.sign_in(people.alice)
     browse(path)
     approved(filed)
-    assert "You have until" in browse(path).said
+    assert "Nothing is deleted before" in browse(path).said
     clock.shift(erasures.COOLING_OFF)
     browse.sign_in(people.alice)
     other = db.session.scalars(select(DataSubjectRequest.reference).where(DataSubjectRequest.kind == "access")).one()
