@@ -90,6 +90,7 @@ def test_a_database_that_is_away_is_waited_for(breaking: Flask, browse: Browse, 
     assert int(page.headers["Retry-After"]) > 0
     assert "again" in page.said
     assert SECRET not in page.body.decode()
+    assert "/sign-in" not in page.body.decode()
     browse.sign_in(people.bob)
     assert browse(f"/break/{what}", status=503).headers["Retry-After"]
 
@@ -139,6 +140,7 @@ def test_a_locked_database_answers_busy(breaking: Flask, browse: Browse, people:
         blocker.rollback()
         blocker.close()
     assert page.headers["Retry-After"]
+    assert "/sign-in" not in page.body.decode()
     assert people.alice.city == "Uppsala"
     browse.press("Send")
     assert people.alice.city == "Lund"
