@@ -64,10 +64,11 @@ def note(message: Message, status: str, *, proven: bool, now: datetime) -> bool:
     no single report ends anything. An address that the person has given up since is nobody's trouble.
     """
     weight = weigh(status)
-    member = db.session.get(Member, message.subject_id) if message.subject_id else None
-    if weight is Weight.NOTHING or member is None or canonical_address(message.to_address) != member.email_key:
+    if weight is Weight.NOTHING or not take_turn(message.id):
         return False
-    db.session.execute(select(Subject.id).where(Subject.id == member.id).with_for_update(key_share=True))
+    member = db.session.get(Member, message.subject_id, populate_existing=True)
+    if member is None or canonical_address(message.to_address) != member.email_key:
+        return False
     row = db.session.scalars(select(Bounce).where(Bounce.message_id == message.id)).one_or_none()
     if row is None:
         row = Bounce(message_id=message.id, status=status, final=False, at=now)
@@ -78,6 +79,17 @@ def note(message: Message, status: str, *, proven: bool, now: datetime) -> bool:
     if not (row.final or _fails_for_days(member, now=now)):
         return False
     return _suppress(member, now=now)
+
+
+def take_turn(message_id: UUID) -> bool:
+    """The turn of a message's person, as `domain/subjects` has it; False where there is none, or no more.
+
+    The person first, then the message: in this order an erasure goes, too, and who goes the other way may wait for it
+    while it waits for them.
+    """
+    turn = select(Subject.id).join(Message, Message.subject_id == Subject.id).where(Message.id == message_id)
+    locked = turn.where(Subject.erased_at.is_(None)).with_for_update(key_share=True, of=Subject)
+    return db.session.execute(locked).one_or_none() is not None
 
 
 def of_address(member_id: UUID, email_key: str) -> list[Bounce]:

@@ -20,7 +20,7 @@ from typing import Any, Final, TypeVar, cast
 from uuid import UUID
 
 import structlog
-from sqlalchemy import Connection, Row, Select, Table, bindparam, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, Table, bindparam, or_, select, update
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.sql.dml import ReturningUpdate
 
@@ -47,7 +47,6 @@ log = structlog.get_logger()
 _MESSAGE, _MEMBER, _SUBJECT, _BROADCAST = (
     cast(Table, model.__table__) for model in (Message, Member, Subject, Broadcast)
 )
-_LEASED: Final = Message.lease_until.is_not(None)  # said to the partial index
 _Made = TypeVar("_Made")
 
 
@@ -166,13 +165,10 @@ def mend_times(*, now: datetime) -> int:
 def _claim(worker: str, *, at: datetime, most: int) -> _Batch:
     """Take up to `most` due messages under a lease: nobody else touches them while it lasts. Copies come last."""
     with transaction():
+        ended = or_(Message.lease_until < at, Message.lease_until > at + 2 * LEASE)  # by a clock that was ahead
         db.session.execute(
             update(Message)
-            .where(
-                _LEASED,
-                Message.state == MailState.CLAIMED,
-                or_(Message.lease_until < at, Message.lease_until > at + 2 * LEASE),  # by a clock that was ahead
-            )
+            .where(Message.id.in_(_claimed(ended)))
             .values(state=MailState.QUEUED, lease_until=None, lease_by="")
             .execution_options(synchronize_session=False)
         )
@@ -187,6 +183,12 @@ def _claim(worker: str, *, at: datetime, most: int) -> _Batch:
             if taken:
                 return _Batch(taken, broadcasts.letter(broadcast))
     return _Batch([])
+
+
+def _claimed(whose: ColumnElement[bool]) -> Select[UUID]:
+    """Messages under a lease. One that somebody holds is left out: an erasure holds several and may wait for ours."""
+    leased = _MESSAGE.c.lease_until.is_not(None), _MESSAGE.c.state == MailState.CLAIMED
+    return select(_MESSAGE.c.id).where(*leased, whose).with_for_update(skip_locked=True)
 
 
 def _take(taking: ReturningUpdate[Any], lease: dict[str, Any]) -> Sequence[UUID]:
@@ -225,7 +227,7 @@ def _release(worker: str, *, due_at: datetime | None) -> int:
     with transaction():
         rows = db.session.execute(
             update(Message)
-            .where(_LEASED, Message.state == MailState.CLAIMED, Message.lease_by == worker)
+            .where(Message.id.in_(_claimed(_MESSAGE.c.lease_by == worker)))
             .values(values if due_at is None else values | {"due_at": due_at})
             .returning(Message.id)
             .execution_options(synchronize_session=False)
@@ -310,6 +312,7 @@ def _refused(ident: UUID, code: int, words: bytes | str, *, at: datetime) -> _Ou
     status = re.match(r"[245]\.\d{1,3}\.\d{1,3}(?!\S)", text)
     failure = f"refused by the receiving side ({code}{' ' + status[0] if status else ''})"
     with transaction():
+        bounces.take_turn(ident)
         row = _still_due(ident)
         if row is None:
             return _Outcome.LOST
@@ -499,11 +502,7 @@ def _asking(topic: str) -> Select[Any]:
 
 _RENEWING: Final = (
     update(_MESSAGE)
-    .where(
-        _MESSAGE.c.lease_until.is_not(None),
-        _MESSAGE.c.state == MailState.CLAIMED,
-        _MESSAGE.c.lease_by == bindparam("worker"),
-    )
+    .where(_MESSAGE.c.id.in_(_claimed(_MESSAGE.c.lease_by == bindparam("worker"))))
     .values(lease_until=bindparam("until"))
 )
 _MARKING: Final = (

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
-from sqlalchemy import update
+from sqlalchemy import delete, update
 
 from portal.extensions import db, settings
 from portal.mail import delivery, outbox, transport
 from portal.mail.delivery import Delivered, deliver
-from portal.models import Member, Subject, Suppression
+from portal.models import Member, Message, Subject, Suppression
 from portal.models.choice import ChoiceRow
 from portal.models.message import MailKind
 from portal.tokens import canonical_address, suppression_hash
@@ -462,6 +462,23 @@ def test_a_worker_whose_lease_ran_out_sends_nothing_twice(portal: Flask, relay: 
         outcome = delivery._deliver_one(line, ident, "sleeper", now=lambda: START + 3 * MINUTE)
     assert outcome == "lost"
     assert len(relay.received) == 1
+
+
+def test_who_holds_a_message_waits_for_no_other(portal: Flask, relay: Relay) -> None:
+    """An erasure holds some messages of a person and waits for the one under way: it must not be waited for."""
+    if db.engine.dialect.name == "sqlite":
+        return  # one transaction writes at a time there
+    subject_id = member()
+    first, second, held = (put(subject_id=subject_id, now=START + number * MINUTE / 60) for number in range(3))
+    assert len(delivery._claim("worker", at=START + MINUTE, most=50).idents) == 3
+    with db.engine.connect() as erasing, erasing.begin() as cut_off:
+        erasing.execute(delete(Message).where(Message.id == held))
+        with transport.mail.connect() as line:
+            assert delivery._deliver_one(line, first, "worker", now=lambda: START + MINUTE) == "sent"
+        assert delivery._release("worker", due_at=None) == 1
+        assert delivery._claim("another", at=START + 4 * MINUTE, most=50).idents == [second]
+        cut_off.rollback()
+    assert at(START + 10 * MINUTE) == Delivered(sent=2)
 
 
 def test_a_slow_batch_renews_its_lease(portal: Flask, relay: Relay) -> None:
