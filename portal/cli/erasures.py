@@ -163,8 +163,13 @@ def _finish(line: Erasure, now: datetime) -> str:
 
 
 def _check_late(request_id: UUID, subject_id: UUID, now: datetime) -> str:
-    """A check that was cut off, or that had found something: with what still tells of the person."""
+    """A check that was cut off, or that had found something: with what still tells of the person.
+
+    What was written about them while they were being erased loses their number first.
+    """
     hashes = [line.hashes for line in _journalled() if line.subject == subject_id]
+    with transaction():
+        erasure.detach_late(subject_id)
     with glance():
         needles = erasure.needles_left(subject_id, tuple(dict.fromkeys(chain.from_iterable(hashes))))
     return _check(request_id, subject_id, needles, now)

@@ -356,13 +356,15 @@ def _still_to_answer(request: DataSubjectRequest) -> list[str]:
 
 
 def _close_others(subject_id: UUID, *, but: DataSubjectRequest | None, now: datetime) -> None:
-    """What else the person had asked has nobody left to be answered to."""
+    """What else the person had asked has nobody left to be answered to. One that is being answered stays answered."""
     query = select(DataSubjectRequest).where(
         DataSubjectRequest.subject_id == subject_id, DataSubjectRequest.state.in_(OPEN)
     )
     if but is not None:
         query = query.where(DataSubjectRequest.id != but.id)
-    for other in db.session.scalars(query.order_by(DataSubjectRequest.received_at, DataSubjectRequest.id)):
+    query = query.order_by(DataSubjectRequest.received_at, DataSubjectRequest.id)
+    locked = query.with_for_update(key_share=True, of=DataSubjectRequest)
+    for other in db.session.scalars(locked.execution_options(populate_existing=True)):
         other.state = State.WITHDRAWN
         other.closed_at = now
         _step(other, "closed_by_erasure", by="portal", now=now)

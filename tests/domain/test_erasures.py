@@ -181,6 +181,22 @@ def test_what_comes_during_an_erasure_leaves_nothing_behind(app: Flask, due: UUI
     db.session.rollback()
 
 
+def test_what_is_answered_at_the_same_moment_stays_answered(app: Flask, due: UUID) -> None:
+    with writes():
+        ask_more(stored(due).subject_id)
+
+    def answered() -> None:
+        query = select(DataSubjectRequest).where(DataSubjectRequest.kind == "question").with_for_update(key_share=True)
+        question = db.session.scalars(query.execution_options(populate_existing=True)).one()
+        question.state, question.closed_at = State.FULFILLED, portal_clock.now()
+
+    together(app, answered, lambda: erasures.carry_out(due, now=portal_clock.now()))
+    db.session.rollback()
+    query = select(DataSubjectRequest.state).where(DataSubjectRequest.kind == "question")
+    assert db.session.scalars(query).one() == State.FULFILLED
+    db.session.rollback()
+
+
 # When -----------------------------------------------------------------------------------------------------
 
 
@@ -549,6 +565,24 @@ def test_nothing_due_is_nothing_done(asked: UUID, run: Runner) -> None:
     before = [path.read_bytes() for path in journal.erasure_files()]
     assert run("erasures", "run").exit_code == 3
     assert [path.read_bytes() for path in journal.erasure_files()] == before
+
+
+def test_what_was_written_in_the_moment_of_an_erasure_loses_the_number(due: UUID, run: Runner) -> None:
+    ident = stored(due).subject_id
+    with writes():
+        db.session.execute(text("CREATE TABLE stray (note TEXT)"))
+        db.session.execute(text("INSERT INTO stray (note) VALUES (:address)"), {"address": ALICE["email"]})
+    try:
+        assert run("erasures", "run").exit_code == 1
+    finally:
+        with writes():
+            db.session.execute(text("DROP TABLE stray"))
+    with writes():
+        trail.record(ident, "mail came back", door=Door.SYSTEM, now=portal_clock.now())
+    assert run("erasures", "run").exit_code == 0
+    assert steps(due)[-1] == "checked"
+    assert db.session.scalars(select(Trail.subject_id).where(Trail.act == "mail came back")).one() is None
+    db.session.rollback()
 
 
 def test_what_is_found_is_told_and_nothing_is_called_done(due: UUID, run: Runner) -> None:
