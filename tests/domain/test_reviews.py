@@ -246,7 +246,7 @@ def test_the_member_reads_it_and_keeps_the_record(browse: Browse, people: People
     for words in (
         "You withdrew your yes to “Employer sharing”.",
         "3 January 2027",
-        "Nothing is deleted for the first",
+        "Nothing is deleted for 72 hours",
     ):
         assert words in page.said
     browse.press("Keep my record")
