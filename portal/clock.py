@@ -36,6 +36,17 @@ def in_words(day: date | datetime) -> str:
     return _day_in_words(day)
 
 
+def days_in_words(first: date, last: date) -> str:
+    """As in "5 to 8 October 2026": what both days share is said once."""
+    if first == last:
+        return in_words(last)
+    if (first.year, first.month) == (last.year, last.month):
+        return f"{first.day} to {in_words(last)}"
+    if first.year == last.year:
+        return f"{first.day} {first:%B} to {in_words(last)}"
+    return f"{in_words(first)} to {in_words(last)}"
+
+
 @lru_cache(maxsize=2000)
 def _day_in_words(day: date) -> str:
     return f"{day.day} {day:%B %Y}"

@@ -193,7 +193,7 @@ KINDS: Mapping[str, RequestKind] = {
             ),
             what_we_need="Why: for example, something is wrong, or you object, or you need the data for a legal claim.",
             wants_words=True,
-            yourself="You can be on no list and get no broadcast email without asking us.",
+            yourself="Take yourself off every list, and stop all broadcast email.",
             yourself_path="/choices",
             once=True,
             checklist=("Restrict the record", "Tell those who received data"),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date, timedelta
 from enum import StrEnum
 
 from sqlalchemy import bindparam, select
@@ -49,8 +50,11 @@ class Row:
     cells: tuple[Cell, ...]
 
 
-def matrix(member: Member) -> list[Row]:
-    """By default first, then each registration, the next or newest first. Two queries, however many there are."""
+def matrix(member: Member, *, today: date) -> list[Row]:
+    """By default first, then each registration: the next event, those after it, then what is over, the newest first.
+
+    Two queries, however many there are.
+    """
     usual, here = event_choices.standing_everywhere(member.id)
     seen = db.session.execute(_SEEN, {"member_id": member.id}).mappings().all()
     rows = [Row(None, tuple(_cells(member, None, usual, {code: bool(seen[0][f"usual_{code}"]) for code in AUDIENCES})))]
@@ -60,7 +64,13 @@ def matrix(member: Member) -> list[Row]:
             stand = here.get(registration.event_id) or event_choices.unanswered(usual)
             sees = {code: bool(each[f"there_{code}"]) for code in _OF_EVENTS}
             rows.append(Row(registration, tuple(_cells(member, registration.event, stand, sees))))
-    return rows
+    return [rows[0], *sorted(rows[1:], key=lambda row: _how_far(row, today))]
+
+
+def _how_far(row: Row, today: date) -> tuple[bool, timedelta]:
+    assert row.registration is not None
+    event = row.registration.event
+    return event.ends_on < today, abs(event.starts_on - today)
 
 
 def at(member: Member, event: Event) -> tuple[Cell, ...]:
@@ -113,7 +123,7 @@ _SEEN = (
     .outerjoin(Registration.event)
     .options(contains_eager(Registration.event))
     .where(Member.id == bindparam("member_id"))
-    .order_by(Event.starts_on.desc(), Event.id)
+    .order_by(Event.id)
 )
 
 

@@ -42,7 +42,8 @@ FIELDS = {
 @access(MEMBER)
 def mine(member: Member) -> ResponseReturnValue:
     """`/events`: who sees me, by default and at each event, and which details."""
-    usual, *rows = visibility.matrix(member)
+    today = society_date(clock.now())
+    usual, *rows = visibility.matrix(member, today=today)
     return render_template(
         "events/mine.html",
         usual=usual,
@@ -51,7 +52,7 @@ def mine(member: Member) -> ResponseReturnValue:
         fields=FIELDS,
         short_why=SHORT_WHY,
         why=why,
-        today=society_date(clock.now()),
+        today=today,
         restricted_at=member.subject.restricted_at,
     )
 

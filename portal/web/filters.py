@@ -133,6 +133,7 @@ def init_app(app: Flask) -> None:
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters |= {
         "day": day,
+        "days": clock.days_in_words,
         "moment": moment,
         "door": lambda code: Door(code).words,
         "label": label,

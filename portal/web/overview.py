@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from flask import Blueprint, g, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 
@@ -12,11 +14,12 @@ from portal.domain.signin import Visit
 from portal.models.notice import CHANGE_WORDS
 from portal.purposes import CHOICES
 from portal.web.access import PUBLIC, access
-from portal.web.history import line
+from portal.web.history import Line, line
 
 bp = Blueprint("overview", __name__)
 
-LATELY = 4  # rows of what changed lately
+LATELY = 4  # lines of what changed lately
+READ = 12  # rows of the history that they are made of
 TOPICS = [code for code in CHOICES if code.startswith("topic_")]
 
 
@@ -31,7 +34,7 @@ def start() -> ResponseReturnValue:
         return redirect(url_for("desk.queue"), 303)
     now = clock.now()
     seen = at_a_glance.overview(visit.member_id, visit.email_key, now=now)
-    lately = history.page(visit.member_id, limit=LATELY, today=clock.society_date(now)).entries
+    lately = history.page(visit.member_id, limit=READ, today=clock.society_date(now)).entries
     return render_template(
         "overview/overview.html",
         member=visit,
@@ -41,9 +44,17 @@ def start() -> ResponseReturnValue:
         coming=seen.coming,
         there=seen.there,
         topics=[seen.standing[code].choice.label for code in TOPICS if seen.standing[code].value == "on"],
-        lately=[line(entry) for entry in lately],
+        lately=_lately(line(entry) for entry in lately),
         waiting=seen.waiting,
         stands=seen.stands,
         change_words=CHANGE_WORDS,
         trouble=seen.trouble,
     )
+
+
+def _lately(lines: Iterable[Line]) -> list[Line]:
+    """The newest, each once a day: staff who look three times push nothing else away."""
+    seen: dict[tuple[str, str, str], Line] = {}
+    for each in lines:
+        seen.setdefault((each.what, each.by, clock.in_words(each.at)), each)
+    return list(seen.values())[:LATELY]

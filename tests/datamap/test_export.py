@@ -177,6 +177,10 @@ def test_the_page_is_whole_by_itself_and_answers_six_questions(filled: People) -
         "Why", "On which ground", "Where it came from", "Who received it", "Where it is stored", "Until when",
     ]  # fmt: skip
     assert all(dd.get_text() for dd in soup.select("dd"))
+    for section in soup.find_all("section"):
+        if not section.find("h3"):
+            given = [str(each) for each in section.select(".answers")]
+            assert len(given) == len(set(given)), "values with the same answers stand together"
     said = soup.get_text()
     for value in ("17 May 1964", "Sweden", "Symposium 2026", "Exhibitors of the symposium", "Thermal management"):
         assert value in said

@@ -95,6 +95,27 @@ def test_an_answer_for_one_event_and_its_undo(browse: Browse, people: People) ->
     ], "what tightens stands in the journal, as what then stood"
 
 
+def test_the_next_event_comes_first_and_what_is_over_last(browse: Browse, people: People) -> None:
+    """Its days say once what they share."""
+    with writes():
+        for code, first, last in (
+            ("FAR", date(2027, 12, 30), date(2028, 1, 2)),
+            ("OLD", date(2025, 3, 30), date(2025, 4, 2)),
+            ("NEXT", date(2026, 12, 7), date(2026, 12, 9)),
+        ):
+            made = events.add(code, name=code, starts_on=first, ends_on=last, place="", exhibition=False)
+            events.register(people.alice, made)
+    browse.sign_in(people.alice)
+    heads = [each.get_text(" ", strip=True) for each in browse("/events").soup.select(".matrix tbody th")][1:]
+    assert heads == [
+        "NEXT 7 to 9 December 2026",
+        "Symposium 10 February 2027, Raleigh",
+        "FAR 30 December 2027 to 2 January 2028",
+        "Workshop 4 March 2026. It is over.",
+        "OLD 30 March to 2 April 2025. It is over.",
+    ]
+
+
 def test_it_follows_the_default_until_it_has_an_answer(browse: Browse, people: People) -> None:
     with writes():
         choices.change(people.alice.subject, "attendee_list", to="public", via=Door.IMPORT, now=NOW)

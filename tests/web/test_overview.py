@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 
 from sqlalchemy import select
 
-from portal.domain import event_choices, events
+from portal.domain import event_choices, events, trail
 from portal.extensions import db
 from portal.models import Event
 from portal.purposes import SAME
@@ -48,6 +48,18 @@ def test_five_parts_each_with_one_way_on(browse: Browse, people: People) -> None
     assert "OLD days" not in page.said
     assert page.soup.select(".card > .head a")[0].get_text() == "Change – What we send you"
     assert "Nothing is open. You can ask" in page.said
+
+
+def test_what_happened_three_times_a_day_is_said_once(browse: Browse, people: People) -> None:
+    with writes():
+        trail.record(people.alice.id, "changed", field="city", door=Door.STAFF, now=NOW - timedelta(days=1))
+        for hour in range(5):
+            trail.look(people.alice.id, "looked at", now=NOW - timedelta(hours=hour))
+    browse.sign_in(people.alice)
+    lately = [" ".join(each.get_text(" ").split()) for each in browse("/").soup.select(".lately li")]
+    assert len(lately) == len(set(lately)) <= 4
+    assert [each.partition(" 4 December")[0] for each in lately[:1]] == ["Your record was looked at"]
+    assert any(each.startswith("City changed 3 December 2026") for each in lately)
 
 
 def test_what_the_next_event_has_of_its_own_comes_first(browse: Browse, people: People) -> None:

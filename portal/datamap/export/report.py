@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from functools import lru_cache
 from html import escape
-from itertools import groupby
 
 from portal.clock import in_words
 from portal.datamap.export.copy import Answers, Copy, answers
@@ -107,8 +106,11 @@ def _there(items: Iterable[Item]) -> list[Item]:
 
 
 def _blocks(copy: Copy, items: Iterable[Item], row: Mapping[str, Item]) -> Iterator[str]:
-    """Neighbours with the same answers stand together above them."""
-    for given, together in groupby(items, answers):
+    """Values with the same answers stand together above them, each answer said once."""
+    alike: dict[Answers, list[Item]] = {}
+    for item in items:
+        alike.setdefault(answers(item), []).append(item)
+    for given, together in alike.items():
         yield '<div class="held"><dl class="values">\n'
         for item in together:
             yield f"<div><dt>{escape(item.label)}</dt><dd>{escape(copy.shown(item, row))}</dd></div>\n"
