@@ -233,7 +233,7 @@ def _in_words_of(country: str, items: Iterable[Item]) -> Iterator[Item]:
 
 
 def _group(slug: str, kind: Kind, items: Sequence[Item], lists: Sequence[Listing]) -> Group:
-    its = [item for item in items if item.kind is kind and not _names_the_record(item)]
+    its = sorted((item for item in items if item.kind is kind and not _names_the_record(item)), key=_is_derived)
     full = [item for item in its if _is_there(item)]
     mine = [each for each in lists if held.lists()[each.table] is kind and each.total]
     return Group(
@@ -244,6 +244,11 @@ def _group(slug: str, kind: Kind, items: Sequence[Item], lists: Sequence[Listing
         tuple(_answers(full)),
         tuple(_rows(each) for each in mine),
     )
+
+
+def _is_derived(item: Item) -> bool:
+    """Whether the portal made this from another field, for itself: such values stand behind those of the person."""
+    return item.name.partition(".")[2] in held.FOLLOWS
 
 
 def _names_the_record(item: Item) -> bool:

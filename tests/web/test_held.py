@@ -92,6 +92,8 @@ def test_a_person_sees_everything_that_is_held_and_nothing_of_others(browse: Bro
         assert words in told, words
     assert "erased on" not in told, "nobody who reads this is erased"
     assert held.NEVER_SHOWN in told
+    reach = [each.get_text() for each in page.soup.select("#how-to-reach-you > dl dt")]
+    assert reach[-2:] == ["Email address, in the form we compare", "Code made from your email address"]
     for secret in ("argon2", "Dear Alice", "unsubscribe/x"):
         assert secret not in told
     browse.sign_in(filled.bob)
