@@ -55,7 +55,7 @@ audit-pages: .venv/installed  ## Lighthouse on the main pages, into docs/lightho
 screens: .venv/installed  ## a picture of every page into screens/, to look at
 	$(BIN)/python -m tests.screens
 
-bench: .venv/installed  ## measure the portal against its limits (docs/bench.md); about four minutes
+bench: .venv/installed  ## measure the portal against its limits (docs/bench.md); about seven minutes
 	$(BIN)/python -m bench $(BENCH)
 
 N ?= 20

@@ -12,7 +12,20 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TypeVar
 
-from bench import bed, bounds, broadcast, commands, download, inside, online, processes, report, sizes, strangers
+from bench import (
+    bed,
+    bounds,
+    broadcast,
+    commands,
+    download,
+    elsewhere,
+    inside,
+    online,
+    processes,
+    report,
+    sizes,
+    strangers,
+)
 from bench.bounds import Bound
 from bench.load import BenchError, Burst, server
 
@@ -256,7 +269,8 @@ def _online(own: bed.Bed, wish: argparse.Namespace) -> dict[str, object]:
     with ExitStack() as stack:
         portal = stack.enter_context(server("wsgi:app", own.environ, own.folder, path="/healthz"))
         limits = stack.enter_context(server("bench.served:app", own.environ, own.folder, path="/bare"))
-        writing = online.Writing(own, portal, limits, wish.seconds)
+        other = stack.enter_context(elsewhere.made(own.folder / "elsewhere"))
+        writing = online.Writing(own, portal, limits, other, wish.seconds)
         targets = [each for each in online.targets(writing) if not each.against or wish.only in each.name]
         bursts: dict[str, list[Burst]] = {target.name: [] for target in targets}
         for _ in range(wish.rounds):

@@ -55,6 +55,7 @@ SAVED = Bound(0.33, 0.09, least=True)
 SAVED_TAIL = Bound(5)
 FILED = Bound(0.5, 0.05, least=True)
 STOPPED = Bound(0.45, 0.33, least=True)
+STOPPED_ELSEWHERE = Bound(0.55, 0.2, least=True)  # on PostgreSQL
 STOPPED_TAIL = Bound(4)
 SIGN_IN = Bound(1.15, 2)  # × one hash
 

@@ -219,7 +219,7 @@ def _portal(folder: Path, url: str, port: int, people: int) -> Iterator[Sending]
     with app.app_context():
         upgrade()
         with transaction():
-            _settle(people)
+            settle(people)
         db.session.remove()
         db.engine.dispose()
     try:
@@ -230,7 +230,8 @@ def _portal(folder: Path, url: str, port: int, people: int) -> Iterator[Sending]
             db.engine.dispose()
 
 
-def _settle(people: int) -> None:
+def settle(people: int) -> None:
+    """So many members, with no answer of their own."""
     idents = [uuid4() for _ in range(people)]
     addresses = [f"member{number}@mail{number % 50}.example.org" for number in range(people)]
     db.session.execute(insert(Subject), [{"id": each, "unsubscribe_reference": each.bytes} for each in idents])

@@ -140,6 +140,12 @@ def request(method: str, path: str, cookie: str = "", body: str = "") -> bytes:
     return "\r\n".join([*lines, "", body]).encode()
 
 
+def click(path: str, links: Iterator[str]) -> bytes | None:
+    """The next press of a mail program's button (RFC 8058); None when each link was pressed."""
+    link = next(links, None)
+    return None if link is None else request("POST", path + link, body="List-Unsubscribe=One-Click")
+
+
 def posts(port: int, following: Callable[[int], bytes | None], *, seconds: float) -> Burst:
     """A few clients over connections that stay open, each sending its next request as soon as it has its answer.
 

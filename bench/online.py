@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count, cycle
 from urllib.parse import urlencode
 
@@ -12,7 +13,8 @@ from bs4 import BeautifulSoup
 from bench import bounds
 from bench.bed import CITIES, Bed, Person
 from bench.bounds import Bound
-from bench.load import CLIENTS, BenchError, Burst, Server, get, pages, posts, request
+from bench.elsewhere import Elsewhere
+from bench.load import CLIENTS, BenchError, Burst, Server, click, get, pages, posts, request
 from portal import clock
 from portal.domain.kinds import FILED, KINDS
 from portal.domain.requests import AT_ONCE
@@ -40,6 +42,7 @@ class Writing:
     bed: Bed
     portal: Server
     limits: Server
+    elsewhere: Elsewhere | None
     seconds: float
     committed: int = 0
     journalled: int = 0
@@ -75,12 +78,12 @@ class Writing:
 
     def stop(self) -> Burst:
         """One-click on a link that still counts: each stops everything for somebody who got it so far."""
-        burst = posts(self.portal.port, lambda _client: _click("/unsubscribe/", self.free), seconds=self.seconds)
+        burst = posts(self.portal.port, lambda _client: click("/unsubscribe/", self.free), seconds=self.seconds)
         self.stopped += burst.answers
         return burst
 
     def check_link(self) -> Burst:
-        burst = posts(self.limits.port, lambda _client: _click("/token/", self.spent), seconds=self.seconds)
+        burst = posts(self.limits.port, lambda _client: click("/token/", self.spent), seconds=self.seconds)
         self.journalled += burst.answers
         return burst
 
@@ -118,6 +121,8 @@ class Writing:
         self._same("lines of the limit's journal", self._lines("limits"), self.journalled)
         self._same("requests", read("SELECT count(*) FROM data_subject_request"), [(self.filed,)])
         self._same("messages", read("SELECT count(*) FROM message"), [(self.filed + min(self.filed, AT_ONCE),)])
+        if self.elsewhere is not None:
+            self.elsewhere.prove()
 
     def _lines(self, folder: str) -> int:
         """Whole lines; an empty one, which keeps a line apart from one that was cut, is none."""
@@ -143,11 +148,6 @@ class Writing:
         return sent
 
 
-def _click(path: str, links: Iterator[str]) -> bytes | None:
-    link = next(links, None)
-    return None if link is None else request("POST", path + link, body="List-Unsubscribe=One-Click")
-
-
 def targets(writing: Writing) -> list[Target]:
     """The rows, each limit before what is measured against it."""
     portal, limits, seconds, folder = writing.portal, writing.limits, writing.seconds, writing.bed.folder
@@ -159,7 +159,7 @@ def targets(writing: Writing) -> list[Target]:
             raise BenchError(f"{path} answers {status}, {len(text)} characters")
         return lambda: pages(server.port, path, cookie, seconds=seconds, folder=folder)
 
-    return [
+    found = [
         Target("bare page", page(limits, "/bare", "")),
         Target("overview", page(portal, "/"), "bare page", bounds.SERVED["overview"]),
         Target("profile form", page(portal, "/profile/edit"), "bare page", bounds.SERVED["profile form"]),
@@ -173,3 +173,8 @@ def targets(writing: Writing) -> list[Target]:
         Target("token check and journal", writing.check_link),
         Target("one-click POST", writing.stop, "token check and journal", bounds.STOPPED, bounds.STOPPED_TAIL),
     ]
+    if (elsewhere := writing.elsewhere) is not None:
+        once = partial(elsewhere.stop, seconds=seconds)
+        share = bounds.STOPPED_ELSEWHERE
+        found.append(Target("one-click POST, PostgreSQL", once, "token check and journal", share, bounds.STOPPED_TAIL))
+    return found
