@@ -42,5 +42,14 @@ if (navigator.clipboard) {
   }
 }
 
+// A second press of a double click would be sent with a cookie that the first has just replaced, and be refused.
+for (const form of document.querySelectorAll("form[method=post]")) {
+  let sentAt = -Infinity;
+  form.addEventListener("submit", (event) => {
+    if (event.timeStamp - sentAt < 5000) event.preventDefault();
+    else sentAt = event.timeStamp;
+  });
+}
+
 // The error summary has autofocus; older browsers know that for form controls only.
 if (!("autofocus" in HTMLElement.prototype)) document.querySelector(".error-summary")?.focus();

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from playwright.sync_api import Page, expect
-from sqlalchemy import select
+from datetime import timedelta
+from urllib.parse import urlsplit
 
+from playwright.sync_api import Page, expect
+from sqlalchemy import select, update
+
+from portal import clock
 from portal.extensions import db
-from portal.models import ChoiceRow
+from portal.models import ChoiceRow, SignIn
 from tests.browser.conftest import OpenBrowser
 from tests.browser.live import Live, link
 from tests.browser.steps import box, follow, press, reads, sees, sign_in
 from tests.browser.test_main_job import allowed
-from tests.databases import everything
+from tests.databases import everything, writes
 
 NEW_PASSWORD = "walnut-orbit-saddle-36"
 SESSION, KEEP = "session", "keep"
@@ -53,6 +57,25 @@ def test_kept_sign_in(live: Live, page: Page) -> None:
     assert KEEP not in {each["name"] for each in page.context.cookies()}
     page.goto("/profile")
     sees(page, "Sign in")
+
+
+def test_a_double_click_is_one_press(live: Live, page: Page) -> None:
+    """The password given makes a new token: the second of two presses would come with the old one, and be refused."""
+    person = live.somebody()
+    presses: list[str] = []
+    page.on("request", lambda sent: presses.append(sent.url) if sent.method == "POST" else None)
+    page.goto("/sign-in")
+    box(page, "Email address").fill(person.email)
+    box(page, "Password").fill(person.password)
+    page.get_by_role("button", name="Sign in", exact=True).dblclick(delay=40)
+    sees(page, "Hello, Alice")
+    with live.app.app_context(), writes():
+        db.session.execute(update(SignIn).values(password_at=clock.now() - timedelta(minutes=9)))
+    page.goto("/requests/new/access")
+    box(page, "Password").fill(person.password)
+    page.get_by_role("button", name="Send", exact=True).dblclick(delay=40)
+    reads(page, "We have your request.")
+    assert [urlsplit(each).path for each in presses] == ["/sign-in", "/requests/new/access"]
 
 
 def test_lost_password(live: Live, open_browser: OpenBrowser) -> None:
