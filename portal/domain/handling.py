@@ -146,17 +146,21 @@ def take(request: DataSubjectRequest, account: Account, *, seen: UUID | None = N
 def ask_identity(request: DataSubjectRequest, words: str, *, now: datetime) -> None:
     """Ask for what is missing to know who it is (Art. 12(6)). Raises NotNow where we know it already.
 
-    A second question moves no date: the time counts from the first.
+    While we wait, a second question moves no date: the time counts from the first. After an answer it is a question
+    of its own: we wait again, from now, with its own reminders, and what we waited before is no longer added.
     """
     _in_turn(request)
     _still_open(request)
     if request.verified_at is not None:
         raise NotNow("We know who this is: nothing more may be asked.")
-    if _just_said(request, "identity_asked", words):
+    answered = request.identity_answered_at is not None
+    if not answered and _just_said(request, "identity_asked", words):
         return
     if request.state != State.VERIFYING:
         _move(request, State.VERIFYING)
         request.identity_asked_at = now
+    elif answered:
+        request.identity_asked_at, request.identity_answered_at = now, None
     _step(request, "identity_asked", by="staff", words=words, now=now)
     messages.identity_asked(request, KINDS[request.kind], words, now=now)
 

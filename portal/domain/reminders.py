@@ -95,7 +95,8 @@ def _to_person(request: DataSubjectRequest, said: Said, now: datetime) -> str:
     if days >= GIVEN_UP_AFTER:
         return GIVEN_UP
     reached = [each for each in UNANSWERED if days >= each]
-    return UNANSWERED[max(reached)] if reached and UNANSWERED[max(reached)] not in said else ""
+    step = UNANSWERED[max(reached)] if reached else ""
+    return "" if step in said and said[step] >= asked else step  # an earlier question has reminders of its own
 
 
 def _say(request: DataSubjectRequest, step: str, *, now: datetime) -> None:

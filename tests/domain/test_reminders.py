@@ -174,6 +174,32 @@ def test_who_has_answered_is_not_reminded(people: People, clock: Clock) -> None:
     assert stored(reference).is_open
 
 
+def test_a_second_question_after_an_answer_is_waited_for_anew(people: People, clock: Clock) -> None:
+    """Reminders and the end after 60 days count from it; the time of staff in between moves no day by law."""
+    reference = ask(people, door=Door.STAFF)
+    with writes():
+        handling.ask_identity(stored(reference), WORDS, now=portal_clock.now())
+    clock.shift(8 * DAY)
+    assert run_now()["people"] == 1
+    with writes():
+        requests.add(people.alice, stored_here(reference), "What do you mean?", now=portal_clock.now())
+    clock.shift(2 * DAY)
+    again = portal_clock.now()
+    for _ in range(2):
+        with writes():
+            handling.ask_identity(stored_here(reference), WORDS, now=portal_clock.now())
+    assert len(list(mailed("identity_asked"))) == 2
+    assert stored(reference).identity_answered_at is None
+    told = []
+    for day in range(65):
+        said = run_now()
+        told += [(day, each) for each in ("people", "closed") if said[each]]
+        clock.shift(DAY)
+    assert told == [(7, "people"), (21, "people"), (60, "closed")]
+    assert stored(reference).closed_at == again + 60 * DAY
+    assert stored(reference).legal_on == stored(reference).legal_1_on
+
+
 def stored_here(reference: str) -> DataSubjectRequest:
     found = requests.by_reference(reference)
     assert found is not None
