@@ -307,6 +307,7 @@ SAMPLES: dict[str, Callable[[People], None]] = {
     "identity_asked-by-letter": written_down(messages.identity_asked, words=WAS_IT_YOU.format(how="letter")),
     "identity_reminder": told(messages.identity_reminder),
     "identity_reminder-by-letter": written_down(messages.identity_reminder),
+    "request_received-by-letter": written_down(messages.request_received),
     "request_extended": told(
         messages.request_extended, reason=EXTENSIONS["complexity"], words="Your papers of twenty years are on paper."
     ),
