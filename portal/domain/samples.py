@@ -334,6 +334,7 @@ SAMPLES: dict[str, Callable[[People], None]] = {
     "staff_request_due": told(messages.staff_request_due, left=3),
     "staff_request_overdue": told(messages.staff_request_overdue, late=1),
     "staff_digest": lambda people: messages.staff_digest([filed(people, "access")] * 2, KINDS, now=NOW),
+    "staff_digest-one": lambda people: messages.staff_digest([filed(people, "access")], KINDS, now=NOW),
     "staff_request_received": to_staff(messages.staff_request_received, "erasure"),
     "staff_request_withdrawn": to_staff(messages.staff_request_withdrawn, "erasure", closed=True),
 }

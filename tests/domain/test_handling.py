@@ -347,6 +347,15 @@ def test_every_reply_can_be_begun(people: People) -> None:
         handling.reply(made["question"], "nothing")
 
 
+def test_staff_read_the_day_that_stood_when_it_was_withdrawn(people: People) -> None:
+    with writes():
+        request = filed(people, "question")
+        handling.take(request, people.dana, now=NOW)
+        handling.extend(request, "complexity", WORDS, now=NOW)
+        requests.withdraw_for(request, now=NOW)
+    assert "Was due: 4 March 2027" in letter("staff_request_withdrawn").text
+
+
 def test_every_refusal_reason_is_a_sentence() -> None:
     assert all(words.endswith(".") for words in (*REFUSALS.values(), *EXTENSIONS.values()))
 
