@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from flask import Flask, Response, request
+from flask import Flask, Response, current_app, request
 
 from portal.extensions import settings
 
@@ -64,9 +64,17 @@ def init_app(app: Flask) -> None:
 
 
 def keep(response: Response) -> Response:
-    """Pages are never stored; a static file asked for by its fingerprint may be kept for ever."""
-    if request.endpoint == "static" and "v" in request.args and response.status_code < 400:
+    """Pages are never stored; a static file asked for by its fingerprint may be kept for ever.
+
+    By the fingerprint of another version, as while a new one is started, what is answered is not what was asked for.
+    """
+    if request.endpoint == "static" and _is_by_fingerprint() and response.status_code < 400:
         response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
     elif request.endpoint != "static":
         response.headers.setdefault("Cache-Control", "no-store")
     return response
+
+
+def _is_by_fingerprint() -> bool:
+    marks: dict[str, str] = current_app.extensions["portal.static"]
+    return request.args.get("v", "") == marks.get((request.view_args or {}).get("filename", ""))

@@ -72,6 +72,7 @@ def test_only_a_fingerprint_is_kept_for_ever(app: Flask, browse: Browse) -> None
         with browse.client.get(f"/static/portal.css{query}") as answer:
             kept[query] = answer.headers.get("Cache-Control", "")
     assert kept[f"?v={mark}"] == "public, max-age=31536000, immutable"
+    assert kept["?v=other"] == "no-cache", "while a new version starts, an old one answers for it"
     assert kept[""] == "no-cache"
     with browse.client.get("/static/portal.css", headers={"If-None-Match": f'"{mark}"'}) as answer:
         assert (answer.status_code, answer.data) == (304, b"")
