@@ -101,10 +101,14 @@ def write_down(
         received_at=received_at,
         now=now,
     )
-    has_address = bool(contact) or db.session.get(Member, subject.id) is not None
-    if request.state == State.RECEIVED and has_address:
+    if request.state == State.RECEIVED and has_address(request):
         ask_identity(request, words, now=now)
     return request
+
+
+def has_address(request: DataSubjectRequest) -> bool:
+    """Whether mail about it reaches anybody: not who wrote a letter with no address in it, nor who is erased."""
+    return bool(request.contact) or db.session.get(Member, request.subject_id) is not None
 
 
 def arrived_at(day: date, *, now: datetime) -> datetime:

@@ -43,6 +43,7 @@ from portal.web.forms.signin import EmptyForm
 
 bp = Blueprint("handling", __name__)
 
+NO_ADDRESS = "We have no email address, so nothing was mailed. Please tell the person by post or by telephone."
 ANSWERED_BY_HAND = tuple(code for code in KINDS if code not in (*ERASING, *handling.DATA_KINDS))
 FORMS: Mapping[str, type[Form]] = {
     "approve": ApproveForm,
@@ -87,7 +88,8 @@ def identity(reference: str) -> ResponseReturnValue:
 
     def act(found: DataSubjectRequest) -> str:
         handling.ask_identity(found, form.text("identity_words"), now=clock.now())
-        return "Asked. We remind them after 7 and 21 days, and close the request after 60 without an answer."
+        rest = "We remind them after 7 and 21 days, and close the request after 60 without an answer."
+        return _told(found, "Asked.", rest)
 
     return _act(reference, form, act)
 
@@ -113,7 +115,7 @@ def extend(reference: str) -> ResponseReturnValue:
 
     def act(found: DataSubjectRequest) -> str:
         handling.extend(found, form.text("extension"), form.text("extension_words"), now=clock.now())
-        return "Extended. The person is told the new day and why."
+        return _told(found, "Extended.", "The person is told the new day and why.")
 
     return _act(reference, form, act)
 
@@ -126,7 +128,7 @@ def answer(reference: str) -> ResponseReturnValue:
 
     def act(found: DataSubjectRequest) -> str:
         handling.answer(found, form.text("answer_words"), not_done=form.text("left_out"), now=clock.now())
-        return "Answered. The person is told by email that the answer is there."
+        return _told(found, "Answered.", "The person is told by email that the answer is there.")
 
     return _act(reference, form, act, ANSWERED_BY_HAND)
 
@@ -156,7 +158,7 @@ def refuse(reference: str) -> ResponseReturnValue:
         )
         if not refused:
             return "Proposed. It is refused when a second person of the desk presses Refuse with the same reason."
-        return "Refused. The person is told why, and what they can do about it."
+        return _told(found, "Refused.", "The person is told why, and what they can do about it.")
 
     return _act(reference, form, act)
 
@@ -168,7 +170,7 @@ def withdrawn(reference: str) -> ResponseReturnValue:
 
     def act(found: DataSubjectRequest) -> str:
         requests.withdraw_for(found, now=clock.now())
-        return "Withdrawn. The person is told."
+        return _told(found, "Withdrawn.", "The person is told.")
 
     return _act(reference, EmptyForm(), act)
 
@@ -256,7 +258,9 @@ def hold(reference: str) -> ResponseReturnValue:
 
     def act(found: DataSubjectRequest) -> str:
         erasures.hold(found, form.text("reason"), now=clock.now())
-        return "On hold. The member is told why, by email and on the page of the request."
+        if found.kind == REVIEW:
+            return "On hold. The member reads why on the page of the review."
+        return _told(found, "On hold.", "The person is told why, by email and on the page of the request.")
 
     return _act(reference, form, act, ERASING)
 
@@ -321,6 +325,11 @@ def _act(
     return redirect(url_for("handling.one", reference=reference), 303)
 
 
+def _told(found: DataSubjectRequest, done: str, told: str) -> str:
+    """What was done, and that its person hears of it: from the portal, or from staff where it has no address."""
+    return f"{done} {told if handling.has_address(found) else NO_ADDRESS}"
+
+
 def _account() -> Account:
     account: Account = g.sign_in.account
     return account
@@ -371,6 +380,7 @@ def _page(found: DataSubjectRequest, failed: Form | None = None, *, refused: str
         member=member,
         form=failed,
         refused=refused,
+        reached=handling.has_address(found),
         forms=forms,
         reply=reply,
         me=_account().id,

@@ -334,6 +334,34 @@ def test_a_call_of_somebody_we_do_not_know(browse: Browse, people: People) -> No
     assert reference in browse.press("Look up", {"look_up": "ottilie@example.org"}, status=200).said
 
 
+def test_a_letter_without_an_address_is_answered_by_staff_themselves(browse: Browse, people: People) -> None:
+    browse.sign_in(people.dana)
+    browse("/desk/requests/new")
+    browse.press("Write it down", {"kind": "question", "how": "letter", "letter_words": "What do you keep?"})
+    assert "No email reaches this person" in browse.follow().said
+    browse.press("Note that you know", {"verified_how": "letter"})
+    assert "These words go to nobody by email" in browse.follow().said
+    browse.press("Answer and close", {"Your answer": WORDS})
+    page = browse.follow()
+    assert "nothing was mailed. Please tell the person by post" in page.said
+    assert "told by email" not in page.said.partition("So far")[0]
+    assert "No record belongs to this request." in page.said
+    assert "is gone" not in page.said, "nobody was erased"
+
+
+def test_a_suspended_person_hears_where_the_answer_is(browse: Browse, people: People) -> None:
+    """It is read signed in, which they cannot; neither mail nor page says to a stranger that they are suspended."""
+    reference = filed(people)
+    with writes():
+        suspensions.suspend(db.session.get_one(Member, people.alice.id).subject, "abuse", now=NOW)
+    browse.sign_in(people.dana)
+    assert "give them the answer by post" in browse(f"/desk/requests/{reference}").said
+    browse.press("Answer and close", {"Your answer": WORDS})
+    read = letter("request_answered", to=people.alice.email).text
+    assert "If you cannot sign in, write to" in read
+    assert WORDS not in read
+
+
 def test_a_stranger_who_asks_for_deletion(browse: Browse, people: People, clock: Traveller) -> None:
     """They, too, can keep what they sent by the first link of the receipt, and hear when it is gone."""
     made = []
