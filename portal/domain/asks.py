@@ -57,7 +57,8 @@ def confirm(token: str, *, now: datetime) -> DataSubjectRequest | None:
     """The receipt: from here the clock runs. An address that we hold ties the request to its person.
 
     The mailbox is the proof of identity, one request at a time. Of a kind that may be open once, the open one is
-    returned; a second press returns what the first one made. None for a link that we never made. Raises LinkUsedUp.
+    returned, with what was written added to it; a second press returns what the first one made. None for a link that
+    we never made. Raises LinkUsedUp.
     """
     found = db.session.scalars(
         select(Ask).where(Ask.token_hash == digest(token)).with_for_update(),
@@ -83,8 +84,11 @@ def confirm(token: str, *, now: datetime) -> DataSubjectRequest | None:
             via=Door.LINK,
             now=now,
         )
-    except AlreadyOpen as standing:
-        return requests.by_reference(standing.reference)
+    except AlreadyOpen as error:
+        standing = requests.by_reference(error.reference)
+        if standing is not None and details not in ("", standing.details):
+            requests.add_for(subject.id, standing, details, now=now)
+        return standing
 
 
 def _live(found: Ask | None, token: str, *, now: datetime) -> Ask | None:

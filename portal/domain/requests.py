@@ -223,13 +223,18 @@ def _staff_told(request: DataSubjectRequest, step: str, *, now: datetime) -> Non
 
 
 def add(member: Member, request: DataSubjectRequest, words: str, *, now: datetime) -> None:
-    """The member adds something to an open request, or answers who they are; staff are told. Twice is once.
+    """The member adds something to an open request. As `add_for`."""
+    add_for(member.id, request, words, now=now)
+
+
+def add_for(subject_id: UUID, request: DataSubjectRequest, words: str, *, now: datetime) -> None:
+    """Its person adds something to an open request, or answers who they are; staff are told. Twice is once.
 
     An answer to that question ends the pause: what staff need to read it is their own time (rights §4.4).
     Raises CannotAdd when it is closed.
     """
     db.session.refresh(request, with_for_update={"key_share": True, "of": DataSubjectRequest})
-    if not request.is_open or request.subject_id != member.id:
+    if not request.is_open or request.subject_id != subject_id:
         raise CannotAdd("This request is closed. You can send a new one at any time.")
     last = next((each for each in reversed(request.steps) if each.step in TOLD), None)
     if last is not None and (last.step, last.words) == ("added", words):

@@ -222,7 +222,7 @@ def _file(member: Member, kind: str, form: RequestForm) -> ResponseReturnValue:
             now=now,
         )
     except AlreadyOpen as error:
-        return redirect(url_for("requests.one", reference=error.reference), 303)
+        return _add_to_open(member, error.reference, form)
     if request.is_open:
         flash("We have your request. A receipt is on its way to you by email.", "success")
     elif KINDS[kind].at_once and request.closed_at == now:
@@ -230,3 +230,16 @@ def _file(member: Member, kind: str, form: RequestForm) -> ResponseReturnValue:
     else:  # the same form once more, from a page that stayed open
         flash("This request was sent before and is closed now. You can send a new one at any time.", "info")
     return redirect(url_for("requests.one", reference=request.reference), 303)
+
+
+def _add_to_open(member: Member, reference: str, form: RequestForm) -> ResponseReturnValue:
+    """Another form, open meanwhile, made the one request that there may be: what was typed here is not lost."""
+    standing = requests.one_of(member, reference)
+    typed = [form.text("details"), form.text("controller") if "controller" in form else ""]
+    words = "\n\n".join(text for text in typed if text)
+    said = "You have an open request of this kind already: this one."
+    if standing is not None and words not in ("", standing.details):
+        requests.add(member, standing, words, now=clock.now())
+        said += " What you wrote was added to it."
+    flash(said, "info")
+    return redirect(url_for("requests.one", reference=reference), 303)

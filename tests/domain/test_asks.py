@@ -83,11 +83,12 @@ def test_somebody_without_a_record_is_a_number_and_an_address(people: People) ->
 def test_what_may_be_open_once_leads_to_what_is_open(people: People, known: bool) -> None:
     address = people.bob.email if known else STRANGER
     first = confirmed(asked(address, "portability"))
-    again = confirmed(asked(address, "portability"))
+    again = confirmed(asked(address, "portability", details="Please as one file."))
     assert first is not None
     assert again is not None
     assert again.reference == first.reference
     assert len(requests()) == 1
+    assert [step.words for step in requests()[0].steps if step.step == "added"] == ["Please as one file."]
 
 
 def test_a_link_ends_with_its_week_and_with_its_use(people: People) -> None:

@@ -199,8 +199,11 @@ def test_what_may_be_open_once_leads_to_what_is_open(browse: Browse, people: Peo
     browse.turn_to(people.alice)
     browse.open[browse.who] = form
     browse.press("Send", words, status=422)
-    assert browse.press("Send", words | {"Password": ALICE_PASSWORD}).location == path
-    assert len(made()) == 1
+    browse.press("Send", {"details": "One thing more", "Password": ALICE_PASSWORD})
+    assert browse.page.location == path
+    assert "What you wrote was added to it." in browse.follow().said
+    assert "One thing more" in browse.page.said.partition("So far")[2]
+    assert len(letters("staff_request_added")) == len(made()) == 1
 
 
 def test_withdraw(browse: Browse, people: People) -> None:
