@@ -249,8 +249,16 @@ def by_network() -> str:
 
 def by_address() -> str:
     """A limit's name for the address typed, whether we know it or not."""
-    typed = canonical_address(request.form.get("email", ""))  # another way to write it is no new address
-    return keyed_digest(typed, purpose="limits")
+    return keyed_digest(_typed_address(), purpose="limits")
+
+
+def no_address() -> bool:
+    """Whether what was typed is nobody's address: all such would be one, and use up one another's limit."""
+    return not _typed_address()
+
+
+def _typed_address() -> str:
+    return canonical_address(request.form.get("email", ""))  # another way to write it is no new address
 
 
 def _limit_passwords(visit: Visit) -> None:
@@ -263,7 +271,9 @@ def _limit_passwords(visit: Visit) -> None:
 
 
 links_by_network = limiter.shared_limit("20 per hour", scope="links-network", key_func=by_network, methods=["POST"])
-links_by_address = limiter.shared_limit("5 per day", scope="links-address", key_func=by_address, methods=["POST"])
+links_by_address = limiter.shared_limit(
+    "5 per day", scope="links-address", key_func=by_address, methods=["POST"], exempt_when=no_address
+)
 
 
 def _by_session(token: str) -> SignIn | Visit | None:

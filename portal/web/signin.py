@@ -38,6 +38,7 @@ from portal.web.access import (
     links_by_network,
     network,
     next_path,
+    no_address,
     remember_session,
 )
 from portal.web.download import PAGES_OF_FILES
@@ -53,7 +54,7 @@ WRONG = "This email address and password do not match. Check both, or ask for a 
 @access(PUBLIC)
 @limiter.limit("1000 per 5 minutes", key_func=lambda: EVERYTHING, methods=["POST"])
 @limiter.limit("30 per 5 minutes", key_func=by_network, methods=["POST"])
-@limiter.limit("10 per 5 minutes", key_func=by_address, methods=["POST"])
+@limiter.limit("10 per 5 minutes", key_func=by_address, methods=["POST"], exempt_when=no_address)
 def sign_in() -> ResponseReturnValue:
     """`/sign-in`."""
     if g.visit is not None and request.method != "POST":

@@ -678,6 +678,14 @@ def test_guesses_are_limited_for_a_network(browse: Browse, people: People) -> No
     browse.press("Sign in", {"email": people.bob.email, "password": BOB_PASSWORD}, status=429)
 
 
+def test_a_field_left_empty_uses_up_nobodys_limit(browse: Browse, people: People) -> None:
+    """Whoever presses the button too early is told so, however often others did; a network has its own limit."""
+    for path, most in (("/sign-in", 12), ("/forgot-password", 7)):
+        for _ in range(most):
+            browse(path, as_=None)
+            assert browse.press("Sign in" if most == 12 else "Send", {"email": ""}, status=422).beside("email")
+
+
 def test_an_attack_locks_nobody_out_who_is_in(browse: Browse, people: People, clock: Any) -> None:
     """A kept browser works all the time, and a reset is possible (security, threat T5)."""
     browse.sign_in(people.alice, keep=True)
