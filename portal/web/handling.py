@@ -22,6 +22,7 @@ from portal.extensions import db, settings, transaction
 from portal.models import Account, DataSubjectRequest, Member
 from portal.models.request import ERASING, REVIEW, State
 from portal.purposes import RECEIVERS
+from portal.tokens import canonical_address
 from portal.web.access import DESK, RECENT, access
 from portal.web.desk import OWN_RECORD
 from portal.web.forms import Form
@@ -345,11 +346,17 @@ def _uuid(text: str) -> UUID | None:
 def _found(reference: str, kinds: tuple[str, ...] = ()) -> DataSubjectRequest:
     """The request; 404 if there is none, or none of these kinds, 403 if it is one's own."""
     found = requests.by_reference(reference)
-    if found is not None and found.subject_id == _account().member_id:
+    if found is not None and _is_own(found):
         abort(403, OWN_RECORD)
     if found is None or (kinds and found.kind not in kinds):
         abort(404)
     return found
+
+
+def _is_own(found: DataSubjectRequest) -> bool:
+    """Whether somebody of the desk asked it, also without a record, from the address with which they sign in."""
+    account = _account()
+    return found.subject_id == account.member_id or found.contact == canonical_address(account.address)
 
 
 def _look(found: DataSubjectRequest, act: str) -> DataSubjectRequest:

@@ -20,6 +20,7 @@ from portal.tokens import CONFIRM_LINK, KEEP_LINK, new_secret, sign_reference
 from portal.vocabulary import Door
 from portal.web.access import DESK, RECENT
 from portal.web.signin import WRONG
+from tests import people as four
 from tests.browse import Browse
 from tests.databases import writes
 from tests.letters import answer_links, letter, letters, link_in
@@ -480,6 +481,17 @@ def test_a_suspended_person_is_answered_like_a_stranger(browse: Browse, people: 
 
 
 # Who is kept out ------------------------------------------------------------------------------------------
+
+
+def test_nobody_answers_what_they_asked_without_a_record(browse: Browse, people: People) -> None:
+    with writes():
+        asks.ask(four.DANA_EMAIL.upper(), "erasure", details="", now=NOW)
+    browse(link_in(letter("ask_confirm")), as_=None)
+    browse.press("Confirm")
+    reference = browse.page.location.rpartition("/")[2].partition(".")[0]
+    browse.sign_in(people.dana)
+    page = browse(f"/desk/requests/{reference}", status=403)
+    assert "A colleague has to do this." in page.said
 
 
 def test_every_page_and_press_of_the_desk(app: Flask, browse: Browse, people: People) -> None:
