@@ -434,11 +434,15 @@ def _why_used_up(link: PasswordLink) -> str:
 
 
 _NOT_AHEAD = (SignIn.created_at <= bindparam("ahead"), SignIn.seen_at <= bindparam("ahead"))
-_KEPT = select(SignIn).where(
-    SignIn.token_hash == bindparam("token_hash"),
-    SignIn.kind == SignInKind.KEPT,
-    SignIn.ends_at > bindparam("now"),
-    *_NOT_AHEAD,
+_KEPT = (
+    select(SignIn)
+    .where(
+        SignIn.token_hash == bindparam("token_hash"),
+        SignIn.kind == SignInKind.KEPT,
+        SignIn.ends_at > bindparam("now"),
+        *_NOT_AHEAD,
+    )
+    .with_for_update(of=SignIn, key_share=True)  # it may be ended at this moment, in another window
 )
 _SESSION = select(SignIn).where(
     SignIn.token_hash == bindparam("token_hash"),

@@ -292,6 +292,22 @@ def test_whoever_comes_to_the_desk_is_kept_no_longer(people: People) -> None:
         assert signin.reopen(token, now=portal_clock.now(), **WHERE) is None
 
 
+def test_a_kept_sign_in_that_ends_at_this_moment_opens_nothing(app: Flask, people: People) -> None:
+    """Signed out in one window while another one loads: that one is a stranger's, not a fault of ours."""
+    known = proved(people.alice.email, ALICE_PASSWORD)
+    with writes():
+        opened = signin.open_sign_in(known, ALICE_PASSWORD, keep=True, now=portal_clock.now(), **WHERE)
+        assert opened is not None
+        token = str(opened.keep_token)
+    _, again = together(
+        app,
+        lambda: signin.end_by_tokens(token),
+        lambda: signin.reopen(token, now=portal_clock.now(), **WHERE),
+    )
+    assert again is None
+    assert sign_ins(known.account_id, SignInKind.SESSION) == sign_ins(known.account_id, SignInKind.KEPT) == 0
+
+
 def test_a_kept_sign_in_fills_no_table(people: People, clock: Any) -> None:
     """At most twenty rows an account, however often its cookie comes; the cookie itself goes on working."""
     known = proved(people.alice.email, ALICE_PASSWORD)
