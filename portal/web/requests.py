@@ -119,7 +119,10 @@ def do_not_wait(member: Member, reference: str) -> ResponseReturnValue:
     form, now = DoNotWaitForm(), clock.now()
     if form.validate_on_submit():
         erasures.do_not_wait(member, request, now=now)
-        flash("The waiting time is over. As soon as our staff have approved it, your data is deleted.", "success")
+        soon = "As soon as our staff have approved it, your data is deleted."
+        if request.approved_at is not None:
+            soon = erasures.why_not_yet(request, now=now) or "Your data is deleted within the next hours."
+        flash(f"The waiting time is over. {soon}", "success")
         return redirect(url_for("requests.one", reference=reference), 303)
     if not form.is_submitted() and not _waits(request):
         return redirect(url_for("requests.one", reference=reference), 303)

@@ -151,6 +151,17 @@ def test_do_not_wait(browse: Browse, people: People, filed: DataSubjectRequest, 
     browse(f"{access}/do-not-wait", status=404)
 
 
+def test_do_not_wait_once_it_is_approved(browse: Browse, people: People, filed: DataSubjectRequest) -> None:
+    """Nobody is told of an approval that is still to come, where pressing leads to the deletion itself."""
+    approved(filed)
+    browse.sign_in(people.alice)
+    assert "approved your request already" in browse(f"/requests/{filed.reference}/do-not-wait").said
+    browse.press("Delete without waiting")
+    said = browse.follow().said
+    assert "The waiting time is over. Your request IM-" in said, "the other request that stops it"
+    assert "As soon as our staff" not in said
+
+
 # The mailbox ----------------------------------------------------------------------------------------------
 
 
