@@ -29,5 +29,12 @@ def confirm(token: str) -> ResponseReturnValue:
     state = "asks" if found.is_open and found.verified_at is None else "too_late"
     if state == "asks" and EmptyForm().validate_on_submit():
         state = "confirmed" if handling.confirm(found, now=clock.now()) else "too_late"
-    shown = render_template("letters/confirm.html", request=found, kind=KINDS[found.kind], token=token, state=state)
+    shown = render_template(
+        "letters/confirm.html",
+        request=found,
+        kind=KINDS[found.kind],
+        token=token,
+        state=state,
+        today=clock.society_date(clock.now()),
+    )
     return shown, 410 if state == "too_late" else 200

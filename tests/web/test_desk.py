@@ -316,6 +316,23 @@ def test_a_letter_is_written_down_and_confirmed_from_the_mailbox(
     assert "You know who it is" not in browse.page.said
 
 
+def test_no_day_is_promised_that_is_over(browse: Browse, people: People, clock: Traveller) -> None:
+    """A letter confirmed after 45 days: the pause moved the day by law, and the day that was promised has passed."""
+    with writes():
+        subject = db.session.get_one(Member, people.alice.id).subject
+        handling.write_down(
+            subject, "erasure", details="", contact="", how="letter", received_at=NOW, operation_id="one", now=NOW
+        )
+    clock.shift(45 * DAY)
+    browse(link_in(letter("identity_asked")), as_=None)
+    said = browse.press("Confirm", status=200).said
+    assert "3 January 2027, has passed" in said
+    assert "The law gives us until 18 February 2027." in said
+    with writes():
+        erasures.hold(db.session.scalars(select(DataSubjectRequest)).one(), "claim", now=NOW + 45 * DAY)
+    assert "answer by" not in letter("erasure_held").text
+
+
 def test_a_call_of_somebody_we_do_not_know(browse: Browse, people: People) -> None:
     browse.sign_in(people.dana)
     browse("/desk/requests/new")
