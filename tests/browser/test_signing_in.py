@@ -6,7 +6,7 @@ from datetime import timedelta
 from urllib.parse import urlsplit
 
 from playwright.sync_api import Page, expect
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 
 from portal import clock
 from portal.extensions import db
@@ -57,6 +57,35 @@ def test_kept_sign_in(live: Live, page: Page) -> None:
     assert KEEP not in {each["name"] for each in page.context.cookies()}
     page.goto("/profile")
     sees(page, "Sign in")
+
+
+def test_what_was_typed_too_late_waits_for_its_writer(live: Live, page: Page) -> None:
+    """WCAG 2.2.1: the sign-in ended while somebody wrote. The text is there again after the next one, for nobody else."""
+    person, other = live.somebody(), live.somebody(first_name="Bob")
+    typed = "A long question.\nWith two lines."
+    sign_in(page, person)
+    page.goto("/requests/new/question")
+    details = page.locator("form textarea")
+    for who, expected in ((other, ""), (person, typed)):
+        details.fill(typed)
+        with live.app.app_context(), writes():
+            db.session.execute(delete(SignIn))
+        press(page, "Send")
+        sees(page, "Sign in")
+        box(page, "Email address").fill(who.email)
+        box(page, "Password").fill(who.password)
+        press(page, "Sign in")
+        sees(page, "Ask or suggest something")
+        expect(details).to_have_value(expected)
+        if who is other:
+            page.context.clear_cookies()
+            sign_in(page, person)
+            page.goto("/requests/new/question")
+    reads(page, "Here is what you had typed. It has not been sent yet.")
+    press(page, "Send")
+    reads(page, "We have your request.")
+    page.goto("/requests/new/question")
+    expect(details).to_have_value("")
 
 
 def test_a_double_click_is_one_press(live: Live, page: Page) -> None:
