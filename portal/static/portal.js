@@ -52,39 +52,5 @@ for (const form of document.querySelectorAll("form[method=post]")) {
   addEventListener("pageshow", () => (sentAt = -Infinity)); // whoever comes back may send again at once
 }
 
-// A longer form that is sent after the sign-in has ended leads to the sign-in. What was typed waits in this tab, an hour
-// at most, for whoever typed it.
-const TYPED = "typed";
-const writer = document.querySelector(".account bdi")?.textContent;
-const typed = JSON.parse(sessionStorage.getItem(TYPED) ?? "null");
-const longer = [...document.querySelectorAll("form[method=post]")].filter((form) => form.querySelector("textarea"));
-const TEXTS = "textarea, select, input[type=text], input[type=email], input[type=tel]";
-const texts = (form) => [...form.elements].filter((each) => each.matches(TEXTS));
-
-for (const form of longer) {
-  form.addEventListener("submit", () => {
-    const values = Object.fromEntries(texts(form).map((each) => [each.name, each.value]));
-    const where = { path: location.pathname, action: form.getAttribute("action") };
-    sessionStorage.setItem(TYPED, JSON.stringify({ ...where, values, writer, at: Date.now() }));
-  });
-}
-
-if (typed && !writer) {
-  sessionStorage.setItem(TYPED, JSON.stringify({ ...typed, late: true }));
-} else if (typed) {
-  const waits = typed.late && typed.writer === writer && Date.now() - typed.at < 3600000;
-  const form = longer.find((each) => location.pathname === typed.path && each.getAttribute("action") === typed.action);
-  if (waits && form) {
-    const said = document.createElement("p");
-    said.setAttribute("role", "status");
-    said.className = "hint";
-    said.textContent = "Here is what you had typed. It has not been sent yet.";
-    for (const each of texts(form)) each.value = typed.values[each.name] ?? each.value;
-    form.closest("details")?.setAttribute("open", "");
-    form.prepend(said);
-  }
-  if (form || !waits) sessionStorage.removeItem(TYPED);
-}
-
 // The error summary has autofocus; older browsers know that for form controls only.
 if (!("autofocus" in HTMLElement.prototype)) document.querySelector(".error-summary")?.focus();
