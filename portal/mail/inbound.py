@@ -169,9 +169,10 @@ def _message_ids(text: str) -> list[str]:
 
 _BY_PROGRAM: Final = "by a program"  # for a person who pressed a button: may ask to stop, is not answered
 _LISTS: Final = ("List-Id", "List-Post", "List-Unsubscribe", "List-Help", "List-Owner", "List-Archive", "Mailing-List")
+# Feedback-ID is none of them: Fastmail, Proton and QQ write it into whatever a person sends.
 _ANSWERS: Final = (
     *("X-Autoreply", "X-Autorespond", "X-AutoReply-From", "X-Mail-Autoreply", "X-FC-MachineGenerated"),
-    *("X-Auto-Response-Suppress", "X-MS-Exchange-Inbox-Rules-Loop", "X-Loop", "X-Beenthere", "Feedback-ID"),
+    *("X-Auto-Response-Suppress", "X-MS-Exchange-Inbox-Rules-Loop", "X-Loop", "X-Beenthere"),
 )
 _ROBOTS: Final = re.compile(
     r"(mailer-daemon|mail-daemon|postmaster|no-?reply|do-?not-?reply|bounces?|auto-?reply|listserv|majordomo)\b.*@",

@@ -127,6 +127,9 @@ CASES: dict[str, Case] = {
         mail("", f"unsubscribe <https://privacy.example.org/unsubscribe/{TOKEN}>\n"), Sort.TOKEN, TOKEN
     ),
     "a link in the quotation is none": letter("Re: Programme", f"Thank you\n\n{ON}{QUOTE}".replace("xyz", TOKEN)),
+    # A mailbox provider counts complaints by a header of its own, in a person's mail too
+    "stop, by Fastmail": stop("unsubscribe", head="Feedback-ID: i1a2b3c4d:Fastmail\n"),
+    "a letter, by Proton": letter("Please delete my record", "Thank you", head="Feedback-ID: 1234567:user:proton\n"),
     # Plain words
     "subject alone": stop("UNSUBSCRIBE"),
     "first line, quotation below": stop("Re: Programme", f"Unsubscribe\n\n{ON}{QUOTE}"),
