@@ -95,9 +95,10 @@ def parse(raw: bytes, *, names: Collection[str] = (), ours: Collection[str] = ()
     bounce = _bounce(message, head, texts)
     if bounce is not None:
         return replace(read, sort=Sort.BOUNCE, automatic=True, failures=bounce[0], returned=bounce[1])
-    if automatic in ("", _BY_PROGRAM) and wants_to_stop(read.subject, lines, names=names):
+    by_hand = automatic in ("", _ASKS_FOR_NO_ANSWER)
+    if (by_hand or automatic == _BY_PROGRAM) and wants_to_stop(read.subject, lines, names=names):
         return replace(read, sort=Sort.STOP)
-    return replace(read, sort=Sort.AUTOMATIC) if automatic else read
+    return read if by_hand else replace(read, sort=Sort.AUTOMATIC)
 
 
 # Headers --------------------------------------------------------------------------------------------------
@@ -168,11 +169,12 @@ def _message_ids(text: str) -> list[str]:
 # Machines -------------------------------------------------------------------------------------------------
 
 _BY_PROGRAM: Final = "by a program"  # for a person who pressed a button: may ask to stop, is not answered
+_ASKS_FOR_NO_ANSWER: Final = "asks for no answer"  # as whole companies do: read as any other, is not answered
 _LISTS: Final = ("List-Id", "List-Post", "List-Unsubscribe", "List-Help", "List-Owner", "List-Archive", "Mailing-List")
 # Feedback-ID is none of them: Fastmail, Proton and QQ write it into whatever a person sends.
 _ANSWERS: Final = (
     *("X-Autoreply", "X-Autorespond", "X-AutoReply-From", "X-Mail-Autoreply", "X-FC-MachineGenerated"),
-    *("X-Auto-Response-Suppress", "X-MS-Exchange-Inbox-Rules-Loop", "X-Loop", "X-Beenthere"),
+    *("X-MS-Exchange-Inbox-Rules-Loop", "X-Loop", "X-Beenthere"),
 )
 _ROBOTS: Final = re.compile(
     r"(mailer-daemon|mail-daemon|postmaster|no-?reply|do-?not-?reply|bounces?|auto-?reply|listserv|majordomo)\b.*@",
@@ -194,21 +196,23 @@ _CAME_BACK: Final = re.compile(
 
 
 def _automatic(head: Message, ours: Collection[str]) -> str:
-    """Why this was sent by a machine; empty for a person's message (RFC 3834 §2)."""
+    """Why nothing answers this, mostly as a machine sent it; empty for a person's message (RFC 3834 §2)."""
     submitted = _raw(head, "Auto-Submitted").partition(";")[0].partition("(")[0].strip().lower()
+    suppressed = _raw(head, "X-Auto-Response-Suppress").lower()
     sender = _sender(head).lower()
     reasons = {
         "answer": submitted not in ("", "no", "auto-generated"),
         "bulk": _raw(head, "Precedence").lower() in ("bulk", "junk", "list", "auto_reply", "auto-reply"),
         "list": any(name in head for name in _LISTS),
-        "machine": any(name in head for name in _ANSWERS) or _ROBOTS.match(sender) is not None,
+        "machine": any(name in head for name in _ANSWERS) or suppressed == "all" or _ROBOTS.match(sender) is not None,
         "loop": sender in ours,
         "no way back": "Return-Path" in head and _raw(head, "Return-Path") in ("<>", ""),
         "away": _AWAY.match(_header(head, "Subject")) is not None,
         "report": head.get_content_type() == "multipart/report",
     }
     found = next((reason for reason, there in reasons.items() if there), "")
-    return found or (_BY_PROGRAM if submitted == "auto-generated" else "")
+    by_program = _BY_PROGRAM if submitted == "auto-generated" else ""
+    return found or by_program or (_ASKS_FOR_NO_ANSWER if suppressed else "")
 
 
 # Bounces --------------------------------------------------------------------------------------------------

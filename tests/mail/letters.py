@@ -130,6 +130,14 @@ CASES: dict[str, Case] = {
     # A mailbox provider counts complaints by a header of its own, in a person's mail too
     "stop, by Fastmail": stop("unsubscribe", head="Feedback-ID: i1a2b3c4d:Fastmail\n"),
     "a letter, by Proton": letter("Please delete my record", "Thank you", head="Feedback-ID: 1234567:user:proton\n"),
+    "stop, from a company that wants no machine's answers": Case(
+        mail("unsubscribe", head="X-Auto-Response-Suppress: DR, RN, NRN, OOF, AutoReply\n"), Sort.STOP, automatic=True
+    ),
+    "a letter from there": Case(
+        mail("Please delete my record", head="X-Auto-Response-Suppress: DR, OOF, AutoReply\n"),
+        *(Sort.LETTER, "", True),
+    ),
+    "no letter: whoever wants none at all is a machine": machine("A ticket", head="X-Auto-Response-Suppress: All\n"),
     # Plain words
     "subject alone": stop("UNSUBSCRIBE"),
     "first line, quotation below": stop("Re: Programme", f"Unsubscribe\n\n{ON}{QUOTE}"),
