@@ -46,7 +46,7 @@ def release(event: str | None, code: str, to: str, preview: bool, approved: str 
     with tempfile.TemporaryFile() as spool:  # without a name: gone with this process
         with _writing(spool) as out, transaction(consistent=True):
             lists.take_turn()
-            found = _file(audience, _event(event), to, approved)
+            found = _file(audience, _event(audience, event), to, approved)
             number, why = found.number, lists.why_not(found, now=clock.now())
             people = 0 if why else lists.release(found, out, by=None, now=clock.now())
         if why:
@@ -57,12 +57,14 @@ def release(event: str | None, code: str, to: str, preview: bool, approved: str 
     click.echo(f"{number}: {people} people for {to}", err=True)
 
 
-def _event(code: str | None) -> Event | None:
+def _event(audience: Audience, code: str | None) -> Event | None:
     if code is None:
         return None
     found = db.session.scalars(select(Event).where(Event.code == code)).one_or_none()
     if found is None:
         raise click.UsageError(f"There is no event {code}.")
+    if not lists.is_of(audience, found):
+        raise click.UsageError(lists.NO_EXHIBITION)
     return found
 
 
@@ -81,7 +83,7 @@ def _file(audience: Audience, event: Event | None, to: str, approved: str | None
 def _preview(audience: Audience, code: str | None, to: str) -> None:
     """The first lines to standard output, never the whole list; how many it would have to standard error."""
     with glance(consistent=True):
-        shown = lists.preview(audience, _event(code), few=FEW)
+        shown = lists.preview(audience, _event(audience, code), few=FEW)
     out = io.StringIO(newline="")
     lists.write_preview(shown, audience, out)
     click.echo(out.getvalue(), nl=False)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 SECONDED: Final = frozenset({"sponsors", "exhibitors", "employers"})  # what a second person has to approve
 GOOD_FOR: Final = timedelta(days=14)  # a list that was filed longer ago is filed anew
+NO_EXHIBITION: Final = "This event has no exhibition, so nothing goes to exhibitors."
 NUMBER: Final = "list"  # the last column of the file: the number of the list and of the line, as L-204-17
 AT_ONCE: Final = 1000  # rows in memory
 
@@ -79,6 +80,11 @@ def seen(member: Member, audience: Audience, event: Event | None) -> dict[str, s
 # Filed and approved ---------------------------------------------------------------------------------------
 
 
+def is_of(audience: Audience, event: Event) -> bool:
+    """Whether an event has this audience: exhibitors only where there is an exhibition."""
+    return audience.of_event and (audience.code != "exhibitors" or event.exhibition)
+
+
 def needs_second(audience: Audience) -> bool:
     """Whether a second person has to approve such a list, by the settings of this portal."""
     return audience.code in SECONDED and settings().desk_requires_second_person
@@ -99,6 +105,8 @@ def file(
     """
     if audience.of_event is (event is None) or not to.strip():
         raise ValueError("a list needs its event, where the audience is one of an event, and a recipient")
+    if event is not None and not is_of(audience, event):
+        raise ValueError("the event has none of this audience")
     known = (
         operation_id
         and db.session.scalars(select(ListRelease).where(ListRelease.operation_id == operation_id)).one_or_none()
@@ -137,6 +145,8 @@ def why_not(found: ListRelease, *, now: datetime) -> str:
         return f"{found.number} was released already. A list is released once: file a new one."
     if _is_stale(found, now):
         return f"{found.number} was filed more than {GOOD_FOR.days} days ago. File a new one."
+    if found.event is not None and not is_of(AUDIENCES[found.audience], found.event):
+        return NO_EXHIBITION
     if needs_second(AUDIENCES[found.audience]) and found.approved_at is None:
         return f"{found.number} waits for a second person, who approves it at /desk/lists."
     return ""

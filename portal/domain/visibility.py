@@ -89,7 +89,7 @@ def _cells(
     for code, audience in AUDIENCES.items():
         if event is not None and not audience.of_event:
             cells.append(Cell(audience, False, Why.NOT_OF_EVENTS))
-        elif event is not None and code == "exhibitors" and not event.exhibition:
+        elif event is not None and not lists.is_of(audience, event):
             cells.append(Cell(audience, False, Why.NO_EXHIBITION))
         else:
             stands = stand[audience.choice]

@@ -62,10 +62,14 @@ def test_a_release_writes_the_list_and_writes_it_down(run: Runner, people: Peopl
     assert (told.recipient, told.event_id, told.list_number, told.line) == ("Acme", fair.id, "L-1", 1)
     empty = run("lists", "release", "FAIR", "--for", "public", "--to", "The web")
     assert (empty.exit_code, empty.stdout) == (0, "first_name,last_name,organization,country,list\n")
+    with writes():
+        make_event("TALKS", exhibition=False)
     for wrong in (
         ["--for", "sponsors", "--to", "Acme"],
         ["FAIR", "--for", "employers", "--to", "Acme"],
         ["NOWHERE", "--for", "sponsors", "--to", "Acme"],
+        ["TALKS", "--for", "exhibitors", "--to", "Acme"],
+        ["TALKS", "--for", "exhibitors", "--to", "Acme", "--preview"],
         ["FAIR", "--for", "friends", "--to", "Acme"],
         ["FAIR", "--for", "sponsors"],
         ["FAIR", "--for", "sponsors", "--to", " "],

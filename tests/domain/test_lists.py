@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from sqlalchemy import delete, select, update
 
 from portal.datamap import held
-from portal.domain import choices, disclosures, lists, recalls
+from portal.domain import choices, disclosures, lists, recalls, visibility
 from portal.domain.disclosures import Untold
 from portal.domain.errors import NotNow, StaleRecord
 from portal.extensions import Base, db, transaction
@@ -39,9 +39,9 @@ FIELDS = {
 }
 
 
-def make_event(code: str) -> Event:
+def make_event(code: str, *, exhibition: bool = True) -> Event:
     day = NOW.date()
-    made = Event(code=code, name=f"Meeting {code}", starts_on=day, ends_on=day)
+    made = Event(code=code, name=f"Meeting {code}", starts_on=day, ends_on=day, exhibition=exhibition)
     db.session.add(made)
     db.session.flush()
     return made
@@ -226,6 +226,22 @@ def test_two_are_asked_for_what_goes_to_sponsors(people: People, fair: Event) ->
     assert released("attendees", fair)[0].people == 1
     with pytest.raises(ValueError, match="needs its event"), writes():
         lists.file(audience, None, to="Acme", by=None, now=NOW)
+
+
+def test_nothing_goes_to_exhibitors_where_there_is_no_exhibition(people: People, fair: Event) -> None:
+    """P19: as the member's page says. Also where the exhibition was called off after the list was filed."""
+    audience = AUDIENCES["exhibitors"]
+    with writes():
+        filed = lists.file(audience, fair, to="Acme", by=None, now=NOW)
+        fair.exhibition = False
+        db.session.flush()
+        assert next(cell for cell in visibility.matrix(people.alice, today=NOW.date())[1].cells if
+                    cell.audience is audience).sees is False  # fmt: skip
+        with pytest.raises(NotNow, match="no exhibition"):
+            lists.release(filed, io.StringIO(), by=None, now=NOW)
+        with pytest.raises(ValueError, match="has none of"):
+            lists.file(audience, fair, to="Acme", by=None, now=NOW)
+    assert released("sponsors", fair)[0].people == 1
 
 
 def test_a_no_during_a_release_is_after_it_and_comes_up_as_a_recall(app: Flask, people: People, fair: Event) -> None:

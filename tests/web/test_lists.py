@@ -106,8 +106,12 @@ def test_a_list_from_the_look_to_the_recall(browse: Browse, people: People, fair
 def test_a_colleague_approves(browse: Browse, people: People, fair: Event) -> None:
     """The one who filed cannot; a double press files once; nobody on it is named before it leaves."""
     browse.sign_in(people.dana)
+    with writes():
+        make_event("TALKS", exhibition=False)
     browse("/desk/lists")
-    browse.press("Look first", {"Event": "FAIR", "For whom": "exhibitors", "Who receives it": "Acme"}, status=200)
+    asked = {"Event": "TALKS", "For whom": "exhibitors", "Who receives it": "Acme"}
+    assert "no exhibition" in browse.press("Look first", asked, status=422).beside("event")
+    browse.press("Look first", asked | {"Event": "FAIR"}, status=200)
     looked = browse.page
     browse.press("File it")
     browse.open[browse.who] = looked

@@ -9,7 +9,7 @@ from wtforms import Field, HiddenField, RadioField, SelectField, SelectMultipleF
 from wtforms.validators import AnyOf, InputRequired, ValidationError
 
 from portal import clock
-from portal.domain import values
+from portal.domain import lists, values
 from portal.domain.disclosures import FIELDS, MOST_UNTOLD, OUTSIDE
 from portal.models import Event
 from portal.models.member import SHORT
@@ -39,7 +39,7 @@ class ListForm(RecentForm):
 
     def offer(self, events: list[Event], *, look_only: bool) -> None:
         """The events to choose from. `look_only`: nothing leaves, so no password."""
-        self.known = {"", *(each.code for each in events)}
+        self.known = {each.code: each for each in events}
         self.event.choices = choices({each.code: each.name for each in events}, NO_EVENT)
         if not self.operation_id.data:
             self.operation_id.data = secrets.token_urlsafe(24)
@@ -48,12 +48,15 @@ class ListForm(RecentForm):
 
     def validate_event(self, field: Field) -> None:
         audience = AUDIENCES.get(self.audience.data or "")
-        if field.data not in self.known:
+        event = self.known.get(field.data)
+        if field.data and event is None:
             raise ValidationError("Choose an event that is in the list.")
         if audience is not None and audience.of_event is (not field.data):
             raise ValidationError(
                 "Choose the event." if audience.of_event else f"The list for {audience.name.lower()} has no event."
             )
+        if audience is not None and event is not None and not lists.is_of(audience, event):
+            raise ValidationError(lists.NO_EXHIBITION)
 
 
 class OneListForm(RecentForm):
