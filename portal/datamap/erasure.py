@@ -55,6 +55,7 @@ from portal.datamap.inventory import Entry, Fate, fate
 from portal.datamap.rows import Person, belongs, may_be_told, others_now, owned_tables, person
 from portal.extensions import Base, db
 from portal.models import Disclosure, EmailChange, FormerAddress, Member, Message, Subject, Suppression
+from portal.models.disclosure import AUTHORITY
 from portal.models.message import FAREWELL, MailKind, MailState
 from portal.purposes import HOLDINGS, PURPOSES, RECEIVERS
 from portal.tokens import canonical_address, number_to_hash, suppression_hash, suppression_hashes
@@ -101,13 +102,13 @@ def plan(subject_id: UUID, *, now: datetime, ended: frozenset[str] = frozenset()
     """
     who = person(subject_id)
     if ended:
-        return Plan(tuple(_review_lines(who, ended, now)), holdings(subject_id, ended=ended))
+        return Plan(tuple(_review_lines(who, ended, now)), holdings(subject_id, ended=ended, now=now))
     whole = _whole(who)
     silent = _silent(whole)
     counts, acts = _Counts(), _acts(whole, now)
     for act, rows in zip(acts, _count_all(acts), strict=True):
         counts.add(act, len(silent) if act.table is _SUPPRESSION else rows, now)
-    return Plan(counts.lines(), holdings(subject_id))
+    return Plan(counts.lines(), holdings(subject_id, now=now))
 
 
 def carry_out(who: Person, *, now: datetime) -> tuple[Line, ...]:
@@ -413,12 +414,15 @@ def _goes_whole(table: Table, ended: frozenset[str]) -> bool:
     return fate(table) is Fate.GOES and all(ended.issuperset(each.note.purposes) for each in inventory.noted(table))
 
 
-def holdings(subject_id: UUID, *, ended: frozenset[str] = frozenset()) -> tuple[str, ...]:
+def holdings(subject_id: UUID, *, now: datetime, ended: frozenset[str] = frozenset()) -> tuple[str, ...]:
     """Who outside is asked: all who can be, or those who hold something for the ended purposes only.
 
-    Those on whose lists somebody stood are asked when the log names one for this person (GDPR Art. 19).
+    Those on whose lists somebody stood are asked when the log names one for this person (GDPR Art. 19). The person
+    reads it: so not for what they may not hear of yet, of which the recalls remind; nor for an authority (Art. 4(9)).
     """
-    listed = db.session.execute(select(exists().where(Disclosure.subject_id == subject_id))).scalar_one()
+    told = may_be_told(_table(Disclosure), society_date(now))
+    named = exists().where(Disclosure.subject_id == subject_id, Disclosure.audience != AUTHORITY, told)
+    listed = db.session.execute(select(named)).scalar_one()
     return tuple(
         code
         for code, holding in HOLDINGS.items()

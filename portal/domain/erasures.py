@@ -21,6 +21,7 @@ from portal.domain.errors import NotDue
 from portal.extensions import db
 from portal.mail import messages
 from portal.models import DataSubjectRequest, Disclosure, ErasureLine, Member, RequestStep, RequestTask, Subject
+from portal.models.disclosure import AUTHORITY
 from portal.models.request import ANONYMISATION, BEGUN, ERASING, OPEN, REVIEW, WORDS, State
 from portal.vocabulary import Door
 
@@ -78,7 +79,7 @@ def approve(request: DataSubjectRequest, *, now: datetime) -> None:
         if request.verified_at is None:
             raise NotDue("We do not know yet that it was really this person who asked.")
         request.state = State.WORKING
-    _list_outside(request, _asked_outside(request))
+    _list_outside(request, _asked_outside(request, now))
     _step(request, "approved", by="staff", now=now)
     db.session.flush()
     if request.kind != REVIEW:  # for a review nobody has asked
@@ -213,7 +214,7 @@ def carry_out(request_id: UUID, *, now: datetime) -> Needles:
 
 def _carry_out_whole(request: DataSubjectRequest, member: Member | None, who: Person, *, now: datetime) -> None:
     to, first_name = (member.email, member.first_name) if member else (request.contact, "")
-    outside = _asked_outside(request)
+    outside = _asked_outside(request, now)
     if request.kind == ANONYMISATION:
         events.count_without_name(who.id)
     _close_others(request.subject_id, but=request, now=now)
@@ -232,7 +233,7 @@ def _carry_out_whole(request: DataSubjectRequest, member: Member | None, who: Pe
 
 
 def _carry_out_review(request: DataSubjectRequest, who: Person, ended: frozenset[str], *, now: datetime) -> None:
-    outside = _asked_outside(request)
+    outside = _asked_outside(request, now)
     for name in erasure.ended_fields(who, ended):
         trail.record(who.id, trail.CHANGED, field=name, door=Door.SYSTEM, now=now)
     _note(request, erasure.carry_out_ended(who, ended, now=now), outside, now=now)
@@ -274,7 +275,7 @@ def carry_out_again(subject_id: UUID, *, hashes: tuple[str, ...], at: datetime, 
         .with_for_update(key_share=True)
         .execution_options(populate_existing=True)
     ).first()
-    outside = erasure.holdings(subject_id)
+    outside = erasure.holdings(subject_id, now=now)
     who = person(subject_id)
     looked_for = erasure.needles(who)
     _close_others(subject_id, but=asked, now=now)
@@ -327,17 +328,19 @@ def _note(request: DataSubjectRequest, lines: tuple[Line, ...], outside: tuple[s
     db.session.flush()
 
 
-def _asked_outside(request: DataSubjectRequest) -> tuple[str, ...]:
-    return erasure.holdings(request.subject_id, ended=_ended(request.scope))
+def _asked_outside(request: DataSubjectRequest, now: datetime) -> tuple[str, ...]:
+    return erasure.holdings(request.subject_id, ended=_ended(request.scope), now=now)
 
 
 def receivers(request: DataSubjectRequest) -> list[tuple[str, datetime]]:
     """Who received the person's details by a list or otherwise, each once, and when the last time; for the desk only.
 
-    The log outlives the erasure, so that they can be told of it (GDPR Art. 19).
+    The log outlives the erasure, so that they can be told of it (GDPR Art. 19); an authority with a case is not told.
     """
     last = func.max(Disclosure.at)
-    query = select(Disclosure.recipient, last).where(Disclosure.subject_id == request.subject_id)
+    query = select(Disclosure.recipient, last).where(
+        Disclosure.subject_id == request.subject_id, Disclosure.audience != AUTHORITY
+    )
     rows = db.session.execute(query.group_by(Disclosure.recipient).order_by(last.desc(), Disclosure.recipient))
     return [(recipient, at) for recipient, at in rows]
 

@@ -139,7 +139,7 @@ def take(request: DataSubjectRequest, account: Account, *, seen: UUID | None = N
     request.assigned_to_id = account.id
     if request.kind in DATA_KINDS and db.session.get(Member, request.subject_id) is not None:
         listed = {task.holding for task in request.tasks}
-        fresh = [code for code in erasure.holdings(request.subject_id) if code not in (*listed, RECEIVERS)]
+        fresh = [code for code in erasure.holdings(request.subject_id, now=now) if code not in (*listed, RECEIVERS)]
         db.session.add_all([RequestTask(request_id=request.id, holding=code) for code in fresh])
     if request.state == State.RECEIVED and request.verified_at is not None:
         request.state = State.WORKING

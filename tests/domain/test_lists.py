@@ -16,13 +16,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, select, update
 
-from portal.datamap import held
+from portal.datamap import erasure, held
 from portal.domain import choices, disclosures, lists, recalls, visibility
 from portal.domain.disclosures import Untold
 from portal.domain.errors import NotNow, StaleRecord
 from portal.extensions import Base, db, transaction
 from portal.models import ChoiceRow, Disclosure, Event, ListRelease, Member, Registration, Subject, Suspension
-from portal.purposes import AUDIENCES
+from portal.purposes import AUDIENCES, RECEIVERS
 from portal.vocabulary import Door
 from tests.databases import writes
 from tests.domain.test_races import together
@@ -391,6 +391,31 @@ def test_what_left_outside_is_told_when_it_may_be(people: People, clock: Any) ->
         db.session.get_one(Subject, people.alice.id).erased_at = NOW
     (recall,) = recalls.waiting(now=LATER)  # not the court: an authority with a case is no recipient
     assert (recall.number, recalls.message(recall).count(f"D-{hotel.id}")) == (f"D-{hotel.id}", 1)
+
+
+def test_whom_an_erasure_asks_says_nothing_of_what_may_not_be_told(people: People, clock: Any) -> None:
+    """P22: the person reads that list before they send it, and in the farewell. Who has to hear stays with the desk."""
+    untold = Untold(NOW.date() + 30 * DAY, "Order 12/26 of the court")
+
+    def asks(at: Any) -> bool:
+        db.session.rollback()
+        return RECEIVERS in erasure.plan(people.alice.id, now=at).holdings
+
+    def left(kind: str, untold: Untold | None) -> None:
+        with writes():
+            disclosures.write_down(
+                people.alice, kind=kind, recipient=kind, fields=["email"], reason="A case", at=NOW, untold=untold,
+                now=NOW,
+            )  # fmt: skip
+
+    assert not asks(NOW)
+    left("authority", None)
+    left("partner", untold)
+    assert not asks(NOW)
+    assert asks(NOW + 31 * DAY)
+    with writes():
+        db.session.get_one(Subject, people.alice.id).erased_at = NOW
+    assert [each.recipient for each in recalls.waiting(now=LATER)] == ["partner"]
 
 
 def test_a_choice_by_its_page_is_obeyed_at_once(people: People, fair: Event) -> None:
