@@ -70,7 +70,8 @@ def read_map(path: Path, *, known: Collection[str], choices: Collection[str] = (
     words = {name: _texts(table, f"[values.{name}]") for name, table in tables.items()}
     defaults = _texts(content.get("defaults", {}), "[defaults]")
     _check_known(defaults, known, "[defaults]")
-    if chosen := sorted(defaults.keys() & set(choices)):
+    for_empty = {name for name, table in words.items() if "" in map(str.strip, table)}  # a default by another name
+    if chosen := sorted((defaults.keys() | for_empty) & set(choices)):
         raise ValueError(f"The map has a default for {chosen[0]}: a choice is made by the person, never by default.")
     return ColumnMap(
         {_heading(name): ours for name, ours in columns.items()},

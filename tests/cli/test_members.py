@@ -454,6 +454,7 @@ def test_a_map_brings_another_systems_columns_and_words(bring: Import, tmp_path:
         '[values.no_such]\na = "b"',
         'values = "x"',
         '[defaults]\nsponsor_sharing = "yes"',
+        '[values.employer_sharing]\n" " = "yes"',
         '[other]\na = "b"',
     ],
 )
