@@ -95,6 +95,7 @@ class Run:
     differences: list[Difference] = field(default_factory=list)
     seen: set[bytes] = field(default_factory=set)  # digests of ids, addresses and people
     freed: set[str] = field(default_factory=set)  # addresses that a row of this file gave up
+    silent: set[str] = field(default_factory=set)  # those of them whose person wants no broadcasts
     lines: list[OptOut] = field(default_factory=list)  # for the journal, once the whole file is read
 
     def repeats(self, *names: str) -> bool:
@@ -211,7 +212,8 @@ def look_up(batch: Sequence[Entry], run: Run) -> Chunk:
     chunk.by_old_address = {
         address: found[person] for address, person in old.items() if "email" in found[person].pending
     }
-    if any(entry.answers for entry in batch) or any(person.answered for person in found.values()):
+    asked = any(entry.answers or _moves(entry.key, chunk) for entry in batch)
+    if asked or any(person.answered for person in found.values()):
         _look_up_answers(ids, found, chunk)
     desk = select(ACCOUNT.c.email_key, ACCOUNT.c.id).where(ACCOUNT.c.email_key.in_(addresses))
     chunk.desk = {row.email_key: row.id for row in db.session.execute(desk)}
@@ -224,6 +226,12 @@ def look_up(batch: Sequence[Entry], run: Run) -> Chunk:
         )
         chunk.proposed = {(person, new) for person, new in db.session.execute(earlier)}
     return chunk
+
+
+def _moves(key: Key, chunk: Chunk) -> bool:
+    """Whether a row brings a new address for somebody: what they want to hear then counts for the old one."""
+    person = chunk.by_number.get(key.number)
+    return person is not None and key.address not in ("", person.stored["email_key"])
 
 
 def _old_addresses(addresses: list[str]) -> dict[str, UUID]:

@@ -187,7 +187,7 @@ def new_person(entry: Entry, chunk: Chunk, run: Run) -> UUID:
         stored[name] = read_phone(stored[name], stored["country"])
     stored |= {"id": new, "version": 1, "member_number": key.number or None} | _address(key, chunk)
     chunk.created.append(stored)
-    if key.address in chunk.silent:
+    if key.address in chunk.silent or key.address in run.silent:
         chunk.silenced.add(new)
     if key.address in chunk.desk:
         chunk.attached.append((chunk.desk[key.address], new))
@@ -213,6 +213,8 @@ def _update(entry: Entry, person: Person, chunk: Chunk, run: Run) -> None:
         changes["member_number"] = entry.key.number
     changes |= _address_change(entry, person, chunk, run, held)
     answers = _answer_changes(entry, person, chunk, held)
+    if "email_key" in changes and (person.answers | answers).get(SUPPRESS) == "yes":
+        run.silent.add(person.stored["email_key"])
     _note_agreement(entry, person, chunk)
     chunk.answers += [Answer(person.id, code, value) for code, value in answers.items()]
     if run.dry:

@@ -396,6 +396,19 @@ def test_an_old_address_of_somebody_who_opted_out_is_not_mailed_again(
     said(bring(content), "created 0", "updated 0", f"held back {int(told == 'no')}")
 
 
+@pytest.mark.parametrize(("before", "told", "now"), [("yes", "", "yes"), ("no", "yes", "yes"), ("no", "", "no")])
+def test_an_address_given_up_in_a_file_is_as_silent_in_it_as_in_the_next(
+    bring: Import, before: str, told: str, now: str
+) -> None:
+    """P5: a file of everybody moves somebody to another address and has the old one in another row."""
+    bring(f"member_id,email,suppress_broadcast_emails\nM-1,a@example.org,{before}\n")
+    content = f"member_id,email,suppress_broadcast_emails\nM-1,b@example.org,{told}\n,a@example.org,no\n"
+    summary = ("created 1", "updated 1", "unchanged 0", f"held back {int(now == 'yes')}", "refused 0")
+    said(bring(content, "--dry-run"), *summary)
+    said(bring(content), *summary)
+    assert answers("a@example.org") == {"suppress_broadcast_emails": now}
+
+
 def test_an_old_address_of_somebody_who_wants_mail_starts_as_any_other(bring: Import, people: People) -> None:
     old = people.alice.email
     moved_away(people.alice, suppressed=False)
