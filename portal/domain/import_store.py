@@ -15,7 +15,7 @@ from uuid import UUID
 
 from sqlalchemy import Table, bindparam, delete, func, insert, select, update
 
-from portal.domain import members, notices, reviews
+from portal.domain import members, notices, reviews, subjects
 from portal.domain.member_csv import CHOICE_COLUMNS, Entry, Key
 from portal.domain.notices import Version
 from portal.domain.trail import ANSWERED, CHANGED, TO_CARRY
@@ -325,8 +325,9 @@ def write(chunk: Chunk, run: Run) -> None:
             db.session.execute(waiting.values(carried_at=run.now), execution_options=_UNSYNCED)
     _write_conflicts(chunk, run)
     for person_id, email in chunk.proposals:
-        member = db.session.get_one(Member, person_id, populate_existing=True)
-        members.propose_email(member, email, now=run.now)
+        if subjects.take_turn(person_id):
+            member = db.session.get_one(Member, person_id, populate_existing=True)
+            members.propose_email(member, email, now=run.now)
     renewed = [
         person.id for person, changes in changed
         if reviews.membership_stands(person.stored, changes, today=run.today)
@@ -382,20 +383,23 @@ def _still_as_read(chunk: Chunk, run: Run) -> list[tuple[Person, dict[str, Any]]
 
 
 def _still_unanswered(chunk: Chunk, run: Run) -> list[Answer]:
-    """The answers, less those that the person gave anew since they were read: theirs stand.
+    """The answers, less those that the person gave anew since they were read: theirs stand. None of the erased.
 
-    The lock waits for an answer under way, whose row refers to the subject, and keeps later ones behind ours.
+    The lock waits for an answer under way, whose row refers to the subject, or for an erasure, and keeps later ones
+    behind ours.
     """
     created = {row["id"] for row in chunk.created}
     ids = sorted({answer.person for answer in chunk.answers if answer.person not in created})
     if not ids:
         return chunk.answers
-    db.session.execute(select(SUBJECT.c.id).where(SUBJECT.c.id.in_(ids)).order_by(SUBJECT.c.id).with_for_update())
+    locked = select(SUBJECT.c.id, SUBJECT.c.erased_at).where(SUBJECT.c.id.in_(ids)).order_by(SUBJECT.c.id)
+    erased = {row.id for row in db.session.execute(locked.with_for_update()) if row.erased_at is not None}
     question = CHOICE.c.subject_id, CHOICE.c.code, CHOICE.c.event_id
     query = select(*question, func.max(CHOICE.c.id)).where(CHOICE.c.subject_id.in_(ids)).group_by(*question)
     newest = {(person, code, event_id): row for person, code, event_id, row in db.session.execute(query)}
     asked = ((answer, (answer.person, answer.code, answer.event_id)) for answer in chunk.answers)
-    kept = [answer for answer, key in asked if newest.get(key) == chunk.newest.get(key)]
+    same = [answer for answer, key in asked if newest.get(key) == chunk.newest.get(key)]
+    kept = [answer for answer in same if answer.person not in erased]
     run.why_held[SAVED_MEANWHILE] += len(chunk.answers) - len(kept)
     return kept
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import Context
 from datetime import timedelta
 
 import pytest
@@ -12,12 +14,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, select
 
+from portal.datamap import erasure
+from portal.datamap.rows import person
 from portal.domain import choices, imports
 from portal.domain.errors import ImportRefused
 from portal.domain.import_store import Chunk, Run, write
 from portal.domain.member_csv import COLUMNS, exported
-from portal.extensions import db
-from portal.models import ChoiceRow, Member, Trail
+from portal.extensions import db, transaction
+from portal.models import ChoiceRow, EmailChange, Member, Trail
 from portal.purposes import CHOICES
 from portal.vocabulary import Door
 from tests.databases import writes
@@ -178,3 +182,34 @@ def test_what_is_saved_here_while_a_file_comes_in_stands(
     assert (alice.city, bob.city) == ("Lund", "Tempe")
     assert choices.standing(alice.id)["sponsor_sharing"].value == "no"
     assert choices.standing(bob.id)["employer_sharing"].value == "yes"
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["email,sponsor_sharing\n{},no\n", "email,city\n{},Lund\n", "member_id,email\nM-1001,new@mail.example.org\n"],
+)
+def test_whoever_is_erased_while_a_file_comes_in_gets_no_row(
+    app: Flask, people: People, monkeypatch: pytest.MonkeyPatch, content: str
+) -> None:
+    """P15: on PostgreSQL, where both go on side by side, as on SQLite, where one comes after the other."""
+    alice, address = people.alice.id, people.alice.email
+
+    def erase() -> None:
+        with app.app_context(), transaction():
+            erasure.carry_out(person(alice), now=NOW)
+
+    def erase_and_write(chunk: Chunk, run: Run) -> None:
+        with ThreadPoolExecutor(1) as other:
+            other.submit(Context().run, erase).result(20)
+        write(chunk, run)
+
+    if db.engine.dialect.name == "sqlite":
+        db.session.rollback()
+        erase()
+    else:
+        monkeypatch.setattr(imports, "write", erase_and_write)
+    with writes():
+        imports.import_members(io.BytesIO(content.format(address).encode()), now=NOW)
+    assert [*db.session.scalars(select(ChoiceRow.code).where(ChoiceRow.subject_id == alice))] == []
+    assert [*db.session.scalars(select(Trail.field).where(Trail.subject_id == alice))] == []
+    assert [*db.session.scalars(select(EmailChange.id).where(EmailChange.member_id == alice))] == []
