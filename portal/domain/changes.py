@@ -162,7 +162,8 @@ def write_file(out: TextIO, *, up_to: int, now: datetime) -> int:
     Cells as they are stored, for a program that imports them: as in `members export`. Each of these people gets a row
     of the trail. Nothing is noted as carried over yet.
     """
-    columns = [name for name in COLUMNS if name in ("member_id", "email") or name in _columns(up_to)]
+    filled = {"member_id", "email", *_columns(up_to)}
+    columns = [name for name in COLUMNS if name in filled]
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(columns)
     people = 0
