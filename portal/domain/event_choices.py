@@ -144,6 +144,19 @@ def change_many(
     ]
 
 
+def tighten(subject: Subject, code: str, *, to: str, via: Door, now: datetime) -> None:
+    """Give this answer for each event that lets more out by an answer of its own; nothing for a question of no event.
+
+    It is the caller's turn for this person.
+    """
+    _, here = standing_everywhere(subject.id)
+    for event_id, stand in sorted(here.items()):
+        before = stand.get(code)
+        if before is not None and not before.follows and before.choice.loosens(to, before.value):
+            _answer(subject, db.session.get_one(Event, event_id), before, before.answer(to), via=via, now=now)
+    db.session.flush()
+
+
 def newest_row(subject_id: UUID, event_id: int) -> int:
     """The number of the newest answer that tells on this event, also of those for all; 0 before the first."""
     newest = select(func.max(ChoiceRow.id)).where(

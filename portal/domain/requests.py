@@ -12,7 +12,7 @@ from sqlalchemy import Table, case, exists, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import joinedload
 
-from portal.domain import choices, erasures, members, notices, subjects
+from portal.domain import choices, erasures, event_choices, members, notices, subjects
 from portal.domain.at_once import PERSON, Line, Part, ask, columns
 from portal.domain.deadlines import dates
 from portal.domain.errors import AlreadyOpen, CannotAdd, CannotWithdraw, NotDue, StaleRecord
@@ -160,6 +160,7 @@ def file_for(
 def _stop_marketing(subject: Subject, request: DataSubjectRequest, *, via: Door, now: datetime) -> None:
     """Nobody reviews it: everything that is news or an offer is off, and the request is answered (Art. 21(3)).
 
+    So is a yes for a single event, which would keep the person on its list for sponsors.
     Of somebody without a record the address is remembered, so that nothing is sent there should one come.
     """
     if db.session.get(Member, subject.id) is None:
@@ -168,6 +169,7 @@ def _stop_marketing(subject: Subject, request: DataSubjectRequest, *, via: Door,
     else:
         for code, value in NO_MARKETING.items():
             choices.change(subject, code, to=value, via=via, now=now)
+            event_choices.tighten(subject, code, to=value, via=via, now=now)
         words = TURNED_OFF
     request.state = State.FULFILLED
     request.verified_at, request.verified_how = request.verified_at or now, request.verified_how or UNASKED

@@ -16,8 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, select, update
 
+from portal import journal
 from portal.datamap import erasure, held
-from portal.domain import choices, disclosures, lists, recalls, visibility
+from portal.domain import choices, disclosures, lists, recalls, requests, visibility
 from portal.domain.disclosures import Untold
 from portal.domain.errors import NotNow, StaleRecord
 from portal.extensions import Base, db, transaction
@@ -391,6 +392,22 @@ def test_what_left_outside_is_told_when_it_may_be(people: People, clock: Any) ->
         db.session.get_one(Subject, people.alice.id).erased_at = NOW
     (recall,) = recalls.waiting(now=LATER)  # not the court: an authority with a case is no recipient
     assert (recall.number, recalls.message(recall).count(f"D-{hotel.id}")) == (f"D-{hotel.id}", 1)
+
+
+def test_who_wants_no_marketing_is_on_no_list_for_sponsors(people: People, fair: Event) -> None:
+    """P19, P33: a yes given when registering is taken back, too; who has the list is told; no restore forgets it."""
+    assert [row["email"] for row in released("sponsors", fair)[1]] == [people.alice.email]
+    with writes():
+        answer(people.bob.id, "sponsor_sharing", "no", fair)
+        for each in (people.alice, people.bob):
+            requests.file_for(
+                each.subject, "marketing", details="", operation_id=each.email, verified_how="", via=Door.PAGE, now=NOW
+            )
+    assert released("sponsors", fair)[1] == []
+    assert [each.recipient for each in recalls.waiting(now=LATER)] == ["Acme"]
+    told = [(line.code, line.value) for line, _ in journal.read(journal.own_file("opt-outs"), position=0) if line.event]
+    assert told == [("sponsor_sharing", "no")]
+    assert released("attendees", fair)[0].people == 1, "that is no marketing"
 
 
 def test_whom_an_erasure_asks_says_nothing_of_what_may_not_be_told(people: People, clock: Any) -> None:
