@@ -455,6 +455,13 @@ PERIODS: Mapping[str, Period] = {
         10 * 365,
         "ten years after the erasure",
     ),
+    "suspensions-of-the-erased": Period(
+        "Suspensions of people whose record was erased",
+        "suspension",
+        "subject.erased_at",
+        3 * 365,
+        "three years after the erasure",
+    ),
     "numbers-of-the-erased": Period(
         "The random number of an erased record", "subject", "erased_at", 6 * 365, "when nothing refers to it any more"
     ),

@@ -44,6 +44,7 @@ from portal.models import (
     Recognition,
     SignIn,
     Subject,
+    Suspension,
     Trail,
 )
 from portal.models.message import MailState
@@ -52,9 +53,9 @@ from portal.purposes import PERIODS, Period
 BATCH: Final = 1000  # rows of one transaction: no other writer waits longer
 PAUSE: Final = 0.02  # seconds between two batches, in which the others have their turn
 
-CHANGE, CHOICE, DISCLOSURE, MESSAGE, REQUEST, SIGN_IN, SUBJECT, TRAIL = (
+CHANGE, CHOICE, DISCLOSURE, MESSAGE, REQUEST, SIGN_IN, SUBJECT, SUSPENSION, TRAIL = (
     cast(Table, model.__table__)
-    for model in (EmailChange, ChoiceRow, Disclosure, Message, DataSubjectRequest, SignIn, Subject, Trail)
+    for model in (EmailChange, ChoiceRow, Disclosure, Message, DataSubjectRequest, SignIn, Subject, Suspension, Trail)
 )
 
 
@@ -165,6 +166,9 @@ _REMITS: Final[Mapping[str, ColumnElement[bool]]] = {
     "choices": ~_of_the_erased(CHOICE),
     "requests": ~_of_the_erased(REQUEST),
     "requests-of-the-erased": _of_the_erased(REQUEST),
+    "suspensions": SUSPENSION.c.ended_at.is_not(None) | ~_of_the_erased(SUSPENSION),
+    # It was ended by nobody: of the erased none is looked at any more.
+    "suspensions-of-the-erased": and_(SUSPENSION.c.ended_at.is_(None), _of_the_erased(SUSPENSION)),
     "proofs-of-the-erased": _of_the_erased(CHOICE),
     "disclosures": ~_of_the_erased(DISCLOSURE),
     "disclosures-of-the-erased": _of_the_erased(DISCLOSURE),

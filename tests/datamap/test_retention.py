@@ -193,6 +193,9 @@ ROWS: dict[str, Callable[[People, datetime], list[Any]]] = {
     "proofs-of-the-erased": of_erased(answer),
     "disclosures-of-the-erased": of_erased(disclosure),
     "recognitions-of-the-erased": lambda _people, at: [Recognition(code=uuid4().hex, name="X", left_at=at)],
+    "suspensions-of-the-erased": of_erased(
+        lambda subject, at: Suspension(subject_id=subject.id, reason="fraud", at=at, review_on=society_date(at))
+    ),
     "numbers-of-the-erased": lambda _people, at: [erased(at)],
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,14 +13,26 @@ from hypothesis import settings as bounded
 from hypothesis import strategies as st
 from sqlalchemy import func, select
 
-from portal.clock import society_date
+from portal.clock import SOCIETY_ZONE, society_date
+from portal.datamap import retention
 from portal.domain import desk, erasures, figures, handling, queue, reminders, requests, restrictions, suspensions
 from portal.domain.errors import DomainError, NotNow
 from portal.domain.handling import EXTENSIONS, REFUSALS
 from portal.domain.kinds import FILED, KINDS
 from portal.extensions import db
-from portal.models import Account, DataSubjectRequest, Member, Message, RequestStep, Suppression, Trail
+from portal.models import (
+    Account,
+    DataSubjectRequest,
+    ErasureLine,
+    Member,
+    Message,
+    RequestStep,
+    Suppression,
+    Suspension,
+    Trail,
+)
 from portal.models.request import ERASING, OPEN, State
+from portal.models.suppression import SAFETY
 from portal.purposes import HOLDINGS, RECEIVERS
 from portal.tokens import new_secret
 from portal.vocabulary import Door
@@ -434,7 +446,7 @@ def test_restricted(people: People, run: Runner) -> None:
 
 
 def test_a_suspension_outlives_an_erasure(people: People, run: Runner, tmp_path: Path) -> None:
-    """The address comes back in no file, nor after a restore: the hashes say why (P15)."""
+    """The address comes back in no file, nor after a restore: the hashes say why (P15). It ends when it was said to."""
     alice_id, address = people.alice.id, people.alice.email
     with writes():
         request = filed(people, "erasure")
@@ -456,6 +468,13 @@ def test_a_suspension_outlives_an_erasure(people: People, run: Runner, tmp_path:
     with writes():
         erasures.carry_out_again(alice_id, hashes=("v1.s1.other",), at=NOW, now=NOW + 5 * DAY)
     assert set(db.session.scalars(select(Suppression.reason))) == {"suspended"}
+    said = db.session.scalars(select(ErasureLine.until_on).where(ErasureLine.reason == SAFETY.reason)).one()
+    assert said is not None
+    for day, left in ((said - DAY, 1), (said, 0)):
+        db.session.rollback()
+        moment = datetime.combine(day, time(23, 59), tzinfo=SOCIETY_ZONE)
+        assert [each.rule for each in retention.run(now=moment) if each.refused] == []
+        assert db.session.execute(select(func.count()).select_from(Suspension)).scalar_one() == left
 
 
 def test_a_suspension_is_looked_at_each_year(people: People, run: Runner) -> None:
