@@ -15,7 +15,7 @@ from uuid import UUID
 from sqlalchemy import select
 
 from portal.clock import society_date
-from portal.domain import values
+from portal.domain import subjects, values
 from portal.domain.csv_file import open_csv
 from portal.domain.import_store import ERASED, Difference, Run
 from portal.domain.imports import Report, report
@@ -51,16 +51,19 @@ def import_recognitions(
             query = select(Recognition).where(Recognition.code.in_(codes)).order_by(Recognition.id)
             known = {each.code: each for each in db.session.scalars(query)}
             numbers = {str(record.values["member_id"]) for record in batch if "member_id" in record.values}
-            members, erased = _members(numbers), _erased(numbers)
+            members = _members(numbers, run)
+            erased = _erased(numbers)
             for record in batch:
                 _decide(record, known.get(record.key), members, erased, run)
             db.session.flush()
     return report(run, file.ignored)
 
 
-def _members(numbers: set[str]) -> dict[str, UUID]:
-    query = select(Member.member_number, Member.id).where(Member.member_number.in_(numbers))
-    return {number: member_id for number, member_id in db.session.execute(query) if number is not None}
+def _members(numbers: set[str], run: Run) -> dict[str, UUID]:
+    """Whose the numbers are. From here on it is our turn for each: no erasure would find what is written meanwhile."""
+    query = select(Member.member_number, Member.id).where(Member.member_number.in_(numbers)).order_by(Member.id)
+    found = db.session.execute(query).all()
+    return {row.member_number: row.id for row in found if run.dry or subjects.take_turn(row.id)}
 
 
 def _erased(numbers: set[str]) -> set[str]:

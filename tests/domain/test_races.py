@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextvars import Context
@@ -15,10 +16,34 @@ from sqlalchemy import func, select, update
 
 from portal import clock as portal_clock
 from portal import journal
-from portal.domain import choices, desk, handling, members, optouts, requests, signin, unsubscribe
+from portal.datamap import erasure
+from portal.datamap.rows import person
+from portal.domain import (
+    choices,
+    desk,
+    handling,
+    members,
+    optouts,
+    recognition_imports,
+    recognitions,
+    requests,
+    signin,
+    subjects,
+    unsubscribe,
+)
 from portal.domain.errors import CannotWithdraw, DomainError, LinkUsedUp, NothingToUndo, StaleRecord
 from portal.extensions import db, transaction
-from portal.models import Account, ChoiceRow, DataSubjectRequest, EmailChange, Member, RequestStep, SignIn, Subject
+from portal.models import (
+    Account,
+    ChoiceRow,
+    DataSubjectRequest,
+    EmailChange,
+    Member,
+    Recognition,
+    RequestStep,
+    SignIn,
+    Subject,
+)
 from portal.models.signin import SignInKind
 from portal.purposes import CHOICES, SUPPRESS
 from portal.tokens import EVERYTHING, UnsubscribeToken
@@ -388,3 +413,22 @@ def test_two_of_the_desk_at_once(app: Flask, people: People, presses: tuple[str,
     assert [step.step for step in request.steps].count("taken") == (presses == ("take", "take"))
     assert request.assigned_to_id == (ids[0] if presses == ("take", "take") else None)
     assert [row.name for row in letters() if row.name in ENDS.values()] == [ENDS[step] for step in ended]
+
+
+# A file and an erasure ------------------------------------------------------------------------------------
+
+
+def test_a_recognition_that_comes_in_during_an_erasure_leads_to_nobody(app: Flask, people: People) -> None:
+    """P18: its days count as those of the others, and the published name does not say whose the random number was."""
+    alice, now = people.alice.id, portal_clock.now()
+    content = f"recognition_id,member_id,name\nR-1,{people.alice.member_number},A. Okonkwo\n".encode()
+
+    def erase() -> Any:
+        subjects.take_turn(alice)
+        recognitions.leave(alice, now=now)
+        return erasure.carry_out(person(alice), now=now)
+
+    together(app, lambda: recognition_imports.import_recognitions(io.BytesIO(content), now=now), erase)
+    db.session.rollback()
+    row = db.session.scalars(select(Recognition)).one()
+    assert (row.name, row.subject_id, row.left_at) == ("A. Okonkwo", None, now)
