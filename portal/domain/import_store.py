@@ -15,7 +15,7 @@ from uuid import UUID
 
 from sqlalchemy import Table, bindparam, delete, func, insert, select, update
 
-from portal.domain import members, notices, reviews, subjects
+from portal.domain import members, notices, reviews
 from portal.domain.member_csv import CHOICE_COLUMNS, Entry, Key
 from portal.domain.notices import Version
 from portal.domain.trail import ANSWERED, CHANGED, TO_CARRY
@@ -300,6 +300,7 @@ def names_of(key: Key) -> list[str]:
 def write(chunk: Chunk, run: Run) -> None:
     """Addresses that are given up first, so that somebody else may take them; then all the rest in bulk."""
     trail: list[dict[str, Any]] = []
+    erased = _take_turns(chunk)
     changed = _still_as_read(chunk, run)
     _write_changes(changed, run)
     for person, changes in changed:
@@ -310,7 +311,7 @@ def write(chunk: Chunk, run: Run) -> None:
     for account, person_id in chunk.attached:
         taken = update(ACCOUNT).where(ACCOUNT.c.id == account)
         db.session.execute(taken.values(member_id=person_id, email=None, email_key=None))
-    given = _still_unanswered(chunk, run)
+    given = _still_unanswered(chunk, erased, run)
     silenced = [row["id"] for row in chunk.created if row["id"] in chunk.silenced]
     _insert(TRAIL, trail)  # from it, `notices` knows who came only now
     versions = notices.versions_for({*(answer.person for answer in given), *silenced}, run.notices)
@@ -325,7 +326,7 @@ def write(chunk: Chunk, run: Run) -> None:
             db.session.execute(waiting.values(carried_at=run.now), execution_options=_UNSYNCED)
     _write_conflicts(chunk, run)
     for person_id, email in chunk.proposals:
-        if subjects.take_turn(person_id):
+        if person_id not in erased:
             member = db.session.get_one(Member, person_id, populate_existing=True)
             members.propose_email(member, email, now=run.now)
     renewed = [
@@ -382,18 +383,24 @@ def _still_as_read(chunk: Chunk, run: Run) -> list[tuple[Person, dict[str, Any]]
     return kept
 
 
-def _still_unanswered(chunk: Chunk, run: Run) -> list[Answer]:
-    """The answers, less those that the person gave anew since they were read: theirs stand. None of the erased.
+def _take_turns(chunk: Chunk) -> set[UUID]:
+    """Wait for an answer or an erasure under way of these people, and keep later ones behind us; who is erased by now.
 
-    The lock waits for an answer under way, whose row refers to the subject, or for an erasure, and keeps later ones
-    behind ours.
+    Before any other lock, as every verb of theirs does: the person first, then the record.
     """
+    created = {row["id"] for row in chunk.created}
+    people = {answer.person for answer in chunk.answers} | {person for person, _ in chunk.proposals}
+    locked = select(SUBJECT.c.id, SUBJECT.c.erased_at).where(SUBJECT.c.id.in_(people - created)).order_by(SUBJECT.c.id)
+    rows = db.session.execute(locked.with_for_update()).all() if people - created else []
+    return {row.id for row in rows if row.erased_at is not None}
+
+
+def _still_unanswered(chunk: Chunk, erased: set[UUID], run: Run) -> list[Answer]:
+    """The answers, less those that the person gave anew since they were read: theirs stand. None of the erased."""
     created = {row["id"] for row in chunk.created}
     ids = sorted({answer.person for answer in chunk.answers if answer.person not in created})
     if not ids:
         return chunk.answers
-    locked = select(SUBJECT.c.id, SUBJECT.c.erased_at).where(SUBJECT.c.id.in_(ids)).order_by(SUBJECT.c.id)
-    erased = {row.id for row in db.session.execute(locked.with_for_update()) if row.erased_at is not None}
     question = CHOICE.c.subject_id, CHOICE.c.code, CHOICE.c.event_id
     query = select(*question, func.max(CHOICE.c.id)).where(CHOICE.c.subject_id.in_(ids)).group_by(*question)
     newest = {(person, code, event_id): row for person, code, event_id, row in db.session.execute(query)}

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextvars import Context
 from datetime import timedelta
+from threading import Event
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -16,8 +18,8 @@ from sqlalchemy import func, select
 
 from portal.datamap import erasure
 from portal.datamap.rows import person
-from portal.domain import choices, imports
-from portal.domain.errors import ImportRefused
+from portal.domain import choices, former_values, import_store, imports
+from portal.domain.errors import ImportRefused, StaleRecord
 from portal.domain.import_store import Chunk, Run, write
 from portal.domain.member_csv import COLUMNS, exported
 from portal.extensions import db, transaction
@@ -213,3 +215,34 @@ def test_whoever_is_erased_while_a_file_comes_in_gets_no_row(
     assert [*db.session.scalars(select(ChoiceRow.code).where(ChoiceRow.subject_id == alice))] == []
     assert [*db.session.scalars(select(Trail.field).where(Trail.subject_id == alice))] == []
     assert [*db.session.scalars(select(EmailChange.id).where(EmailChange.member_id == alice))] == []
+
+
+def test_a_page_and_a_file_do_not_wait_for_each_other(
+    app: Flask, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The person first, then the record: the page is told that the record has moved on, and the file is taken."""
+    alice, address, version = people.alice.id, people.alice.email, people.alice.version
+    begun = Event()
+
+    def save() -> None:
+        begun.set()
+        with app.app_context(), transaction():
+            member = db.session.get_one(Member, alice)
+            former_values.save(member, {"city": "Lund"}, version=version, via=Door.PAGE, now=NOW)
+
+    with ThreadPoolExecutor(1) as other:
+        pages: list[Future[None]] = []
+
+        def save_and_write(*words: Any) -> None:
+            pages.append(other.submit(Context().run, save))
+            assert begun.wait(20)
+            wait(pages, timeout=0.5)  # as far as it comes
+            write_changes(*words)
+
+        write_changes = import_store._write_changes
+        monkeypatch.setattr(import_store, "_write_changes", save_and_write)
+        with writes():
+            row = f"email,city,sponsor_sharing\n{address},Kiruna,yes\n"
+            assert imports.import_members(io.BytesIO(row.encode()), now=NOW).updated == 1
+        with pytest.raises(StaleRecord):
+            pages[0].result(20)
