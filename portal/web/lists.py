@@ -51,6 +51,7 @@ def look() -> ResponseReturnValue:
     for ident in sorted(ident for ident, _ in shown.first):
         trail.look(ident, "looked at", now=clock.now())
     releasing = ListForm()
+    releasing.operation_id.data = ""  # each look is of a list of its own, also one begun by going back to the last form
     releasing.offer(events, look_only=False)
     return _preview(releasing, event, shown)
 

@@ -103,6 +103,21 @@ def test_a_list_from_the_look_to_the_recall(browse: Browse, people: People, fair
 
 
 @pytest.mark.parametrize("settings", [{"DESK_REQUIRES_SECOND_PERSON": "on"}])
+def test_going_back_to_the_form_makes_another_list(browse: Browse, people: People, fair: Event) -> None:
+    """P21: not the one before once more, which told staff that a list was filed when none was."""
+    browse.sign_in(people.dana)
+    form = browse("/desk/lists")
+    browse.press("Look first", {"Event": "FAIR", "For whom": "attendees", "Who receives it": "Badges"}, status=200)
+    browse.press("Release", status=200)
+    browse.open[browse.who] = form
+    browse.press("Look first", {"Event": "FAIR", "For whom": "sponsors", "Who receives it": "Acme"}, status=200)
+    browse.press("File it")
+    assert "L-2 is filed" in browse.follow().said
+    db.session.rollback()
+    assert [*db.session.scalars(select(ListRelease.audience).order_by(ListRelease.id))] == ["attendees", "sponsors"]
+
+
+@pytest.mark.parametrize("settings", [{"DESK_REQUIRES_SECOND_PERSON": "on"}])
 def test_a_colleague_approves(browse: Browse, people: People, fair: Event) -> None:
     """The one who filed cannot; a double press files once; nobody on it is named before it leaves."""
     browse.sign_in(people.dana)
