@@ -60,7 +60,7 @@ def test_kept_sign_in(live: Live, page: Page) -> None:
 
 
 def test_what_was_typed_too_late_waits_for_its_writer(live: Live, page: Page) -> None:
-    """WCAG 2.2.1: the sign-in ended while somebody wrote. The text is there again after the next one, for nobody else."""
+    """WCAG 2.2.1: the sign-in ended while somebody wrote. After the next one the text is there, for them alone."""
     person, other = live.somebody(), live.somebody(first_name="Bob")
     typed = "A long question.\nWith two lines."
     sign_in(page, person)
