@@ -31,7 +31,11 @@ PAIRS_AT_A_TIME = 3  # then what is counted is forgotten: three doors share a li
 
 @dataclass
 class Door:
-    """One page, and how long its answers took in seconds, each pair asked in an order that chance decides."""
+    """One page, and how long its answers took in seconds.
+
+    Chance decides the order of a pair, and the next pair is asked the other way round: the first answer after another
+    page takes longer, and must not do so for one sort more often than for the other.
+    """
 
     path: str
     existing: list[float] = field(default_factory=list)
@@ -44,6 +48,7 @@ def asked(bed: Bed, portal: Server, *, pairs: int) -> list[Door]:
     existing = _existing(bed, chance)
     doors = [Door(path) for path in DOORS]
     askers = {door.path: _asker(bed, portal, door.path) for door in doors}
+    existing_first = dict.fromkeys(DOORS, True)
     for number in range(-WARM_UP, pairs):
         if number % PAIRS_AT_A_TIME == 0:
             for table in ("limit_counter", "email_change"):
@@ -52,9 +57,10 @@ def asked(bed: Bed, portal: Server, *, pairs: int) -> list[Door]:
         invented = f"{chance.getrandbits(24):06x}{known.removeprefix('member')}"  # of the same length
         pair = [(known, True), (invented, False)]
         for door in doors:
-            chance.shuffle(pair)
+            first = chance.random() < 0.5 if number % 2 == 0 else not existing_first[door.path]
+            existing_first[door.path] = first
             seen = set()
-            for address, exists in pair:
+            for address, exists in pair if first else reversed(pair):
                 took, answer = askers[door.path](address)
                 seen.add(answer)
                 if number >= 0:
