@@ -90,6 +90,7 @@ class Look:
     def __call__(self, page: Page, state: str, *, status: int = 200) -> None:
         """Look at what stands open; `state` names it in a fault, `status` is what the server answered."""
         self.seen.append(state)
+        page.wait_for_load_state()  # a click waits for the answer's head alone: its document may still be empty
         answered = page.evaluate("performance.getEntriesByType('navigation')[0].responseStatus")
         if answered != status:
             self.faults.append(f"{state}: {page.url} answered {answered}, not {status}")

@@ -15,13 +15,15 @@ def box(page: Page, label: str) -> Locator:
 
 
 def press(page: Page, name: str) -> None:
-    """Press the button with these words."""
+    """Press the button with these words, and stay until the page it leads to is there."""
     page.get_by_role("button", name=name, exact=True).click()
+    page.wait_for_load_state()
 
 
 def follow(page: Page, name: str) -> None:
-    """Follow the link with these words."""
+    """Follow the link with these words, and stay until the page it leads to is there."""
     page.get_by_role("link", name=name, exact=True).click()
+    page.wait_for_load_state()
 
 
 def unfold(page: Page, name: str) -> None:
