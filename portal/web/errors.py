@@ -13,6 +13,7 @@ from flask_limiter import RateLimitExceeded
 from flask_wtf.csrf import CSRFError
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.orm.exc import StaleDataError
 from werkzeug.exceptions import (
     BadRequest,
     HTTPException,
@@ -28,7 +29,8 @@ from portal.extensions import db, limiter
 from portal.web import access
 
 log = structlog.get_logger()
-AWAY = (OperationalError, InterfaceError, PoolTimeout, OSError)  # OSError: the journal's disk
+# StaleDataError: the row went at this moment, as a sign-in that is ended elsewhere; OSError: the journal's disk.
+AWAY = (OperationalError, InterfaceError, PoolTimeout, StaleDataError, OSError)
 RETRY_AFTER = 30  # seconds
 NEVER_KEPT = ("csrf_token", "password", "new_password", "current_password")
 

@@ -14,7 +14,7 @@ import pytest
 from argon2 import PasswordHasher
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 
 from portal import clock as portal_clock
 from portal.cli import worker
@@ -311,6 +311,28 @@ def test_confirming_the_password_replaces_the_cookie(browse: Browse, people: Peo
 
 
 # The password once more -----------------------------------------------------------------------------------
+
+
+def test_a_sign_in_that_is_ended_elsewhere_while_its_password_is_given_again(
+    browse: Browse, people: People, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No fault of anybody: the page asks to try again, and the next try leads to the front door."""
+    browse.sign_in(people.alice)
+    clock.shift(6 * MINUTE)
+    browse("/sign-in/again?next=/profile/email")
+    right = passwords.matches
+
+    def matches(stored: str | None, password: str) -> bool:
+        db.session.execute(delete(SignIn).execution_options(synchronize_session=False))
+        return right(stored, password)
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(passwords, "matches", matches)
+        page = browse.press("Confirm", {"Password": ALICE_PASSWORD}, status=503)
+    assert page.heading == "Back in a moment"
+    with writes():
+        db.session.execute(delete(SignIn))
+    assert browse.press("Send", status=303).location.startswith("/sign-in?")
 
 
 def test_recent_lasts_five_minutes(browse: Browse, people: People, clock: Any) -> None:
