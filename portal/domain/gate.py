@@ -67,12 +67,19 @@ def remember() -> None:
 
 
 def lag() -> dict[str, int]:
-    """How many bytes of the journals this database has not taken over, by sort. Raises OSError."""
+    """How many bytes of lines in the journals this database has not taken over, by sort. Raises OSError.
+
+    What a full disk has left of a line, behind the last whole one, is nothing to take over.
+    """
     marks = _marks()
     behind = dict.fromkeys((journal.OPT_OUTS, journal.ERASURES), 0)
-    for path, size in _sizes().items():
-        sort = journal.OPT_OUTS if path.name.startswith(journal.OPT_OUTS) else journal.ERASURES
-        behind[sort] += max(0, size - marks.get(path.name, 0))
+    for sort, paths, read in (
+        (journal.OPT_OUTS, journal.files(), journal.read),
+        (journal.ERASURES, journal.erasure_files(), journal.read_erasures),
+    ):
+        for path in paths:
+            position = marks.get(path.name, 0)
+            behind[sort] += max((end for _, end in read(path, position=position)), default=position) - position
     return behind
 
 

@@ -21,7 +21,7 @@ from sqlalchemy import delete, func, select, text, update
 from portal import clock as portal_clock
 from portal import journal
 from portal.cli import worker
-from portal.domain import choices, imports, members, optouts, unsubscribe
+from portal.domain import choices, gate, imports, members, optouts, unsubscribe
 from portal.domain.errors import UnknownChoice
 from portal.extensions import db
 from portal.models import ChoiceRow, JournalMark, LinkRequest, Member, Message, Subject, Suppression
@@ -154,7 +154,10 @@ def test_a_disk_that_takes_half_a_line_is_no_acknowledgement(people: People) -> 
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (most, hardest))
     assert path.stat().st_size == whole + 40
+    assert catch_up() == 1
+    assert gate.lag()[journal.OPT_OUTS] == 0, "a line that is half there is not waited for"
     opt_out(people, "topic_journal", "off")
+    assert gate.lag()[journal.OPT_OUTS] > 0
     assert [line.code for line, _ in journal.read(path, position=0)] == [SUPPRESS, "topic_journal"]
 
 
